@@ -1,0 +1,1 @@
+"""One folder per process; runtime/ is the library they share, local/ the one-command stack."""
