@@ -63,6 +63,9 @@ class PutRecordRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RECORD_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    revision: _builtins.int
+    """The contact's revision that this write belongs to."""
     @_builtins.property
     def record(self) -> Global___ContactRecord:
         """The whole record."""
@@ -71,10 +74,11 @@ class PutRecordRequest(_message.Message):
         self,
         *,
         record: Global___ContactRecord | None = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["record", b"record"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["record", b"record"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["record", b"record", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -109,6 +113,7 @@ class PatchRecordRequest(_message.Message):
     TAGS_FIELD_NUMBER: _builtins.int
     REPLACE_TAGS_FIELD_NUMBER: _builtins.int
     REPLACE_FIELDS_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     account_id: _builtins.int
     """The account."""
     contact_id: _builtins.bytes
@@ -119,6 +124,8 @@ class PatchRecordRequest(_message.Message):
     """Whether to replace the tags."""
     replace_fields: _builtins.bool
     """Whether "fields" replaces the stored fields as a whole."""
+    revision: _builtins.int
+    """The contact's revision that this write belongs to."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The new tags, if replace_tags."""
@@ -132,10 +139,11 @@ class PatchRecordRequest(_message.Message):
         tags: _abc.Iterable[_builtins.str] | None = ...,
         replace_tags: _builtins.bool = ...,
         replace_fields: _builtins.bool = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "contact_id", b"contact_id", "patch", b"patch", "replace_fields", b"replace_fields", "replace_tags", b"replace_tags", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "contact_id", b"contact_id", "patch", b"patch", "replace_fields", b"replace_fields", "replace_tags", b"replace_tags", "revision", b"revision", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -71,7 +71,8 @@ class ContactRecordServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PatchRecord(self, request, context):
-        """PatchRecord changes some of it, keyed by request so that it may be repeated.
+        """PatchRecord changes some of it. A write of the same or an older revision than the stored one
+        changes nothing, so it may be repeated; action effects leave the revision alone.
         Errors: NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

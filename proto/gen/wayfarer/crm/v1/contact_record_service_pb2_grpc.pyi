@@ -24,7 +24,8 @@ class ContactRecordServiceStub:
     Errors: none of its own.
     """
     PatchRecord: _aio.UnaryUnaryMultiCallable[_contact_record_service_pb2.PatchRecordRequest, _contact_record_service_pb2.PatchRecordResponse]
-    """PatchRecord changes some of it, keyed by request so that it may be repeated.
+    """PatchRecord changes some of it. A write of the same or an older revision than the stored one
+    changes nothing, so it may be repeated; action effects leave the revision alone.
     Errors: NOT_FOUND.
     """
     BatchGetRecords: _aio.UnaryUnaryMultiCallable[_contact_record_service_pb2.BatchGetRecordsRequest, _contact_record_service_pb2.BatchGetRecordsResponse]
@@ -56,7 +57,8 @@ class ContactRecordServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _contact_record_service_pb2.PatchRecordRequest,
         context: _aio.ServicerContext[_contact_record_service_pb2.PatchRecordRequest, _abc.Awaitable[_contact_record_service_pb2.PatchRecordResponse]],
     ) -> _abc.Awaitable[_contact_record_service_pb2.PatchRecordResponse]:
-        """PatchRecord changes some of it, keyed by request so that it may be repeated.
+        """PatchRecord changes some of it. A write of the same or an older revision than the stored one
+        changes nothing, so it may be repeated; action effects leave the revision alone.
         Errors: NOT_FOUND.
         """
 
