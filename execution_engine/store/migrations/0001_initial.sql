@@ -120,6 +120,7 @@ CREATE TABLE execution (
     priority smallint NOT NULL CHECK (priority BETWEEN 1 AND 3),
     lane smallint NOT NULL CHECK (lane BETWEEN 0 AND 3),
     blocked_on smallint NOT NULL DEFAULT 0,
+    parked boolean NOT NULL DEFAULT false,     -- out of the wake-up index while its workflow is paused
     wake_at timestamptz,
     settle_at timestamptz,
     fence bigint NOT NULL DEFAULT 0,
@@ -144,9 +145,9 @@ CREATE TABLE execution (
     updated_at timestamptz NOT NULL,
     ended_at timestamptz,
     PRIMARY KEY (account_id, execution_id),
-    CONSTRAINT reason_to_wake CHECK (CASE
+    CONSTRAINT reason_to_wake CHECK (NOT (parked AND status NOT IN (1, 4)) AND CASE
         WHEN status = 2 THEN wake_at IS NOT NULL AND worker_id IS NOT NULL AND lane = 0
-        WHEN status IN (1, 4) THEN (wake_at IS NOT NULL OR blocked_on = 8) AND worker_id IS NULL AND lane > 0
+        WHEN status IN (1, 4) THEN (wake_at IS NULL) = parked AND worker_id IS NULL AND lane > 0
         WHEN status = 3 THEN wake_at IS NULL AND blocked_on = 10 AND worker_id IS NULL
         ELSE wake_at IS NULL AND worker_id IS NULL AND ended_at IS NOT NULL END),
     CONSTRAINT open_start CHECK ((open_seq = 0) OR (attempt_open AND open_at IS NOT NULL AND open_seq = log_seq))
@@ -156,6 +157,7 @@ CREATE INDEX execution_due ON execution (account_id, lane, wake_at) WHERE wake_a
 CREATE INDEX execution_by_status ON execution (account_id, status, execution_id);
 CREATE INDEX execution_by_workflow ON execution (account_id, workflow_id, execution_id);
 CREATE INDEX execution_by_contact ON execution (account_id, contact_id, workflow_id);
+CREATE INDEX execution_parked ON execution (account_id, workflow_id) WHERE parked;
 CREATE INDEX execution_to_settle ON execution (settle_at) WHERE settle_at IS NOT NULL;
 
 -- Executions that have ended and settled.

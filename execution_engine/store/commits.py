@@ -1,0 +1,194 @@
+"""Writes what advance decided: one transaction for hundreds of runs; dispatcher/commit.py calls it.
+
+Three statements for the three ways on (stays ACTIVE, rests, completes), then COPY of the log rows
+of those whose fence still held. What is missing from the returned ids was not written at all.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from execution_engine import ports
+from execution_engine.advance import Advance
+from execution_engine.model import LogRow, Status
+from execution_engine.run import Run
+from execution_engine.store.sql import statement
+
+_ADVANCE = statement("advance_runs")
+_REST = statement("rest_runs")
+_FINISH = statement("finish_runs")
+_REREAD = statement("reread_runs")
+_CHANGE_ADDRESS = """UPDATE contact SET email_sealed = CASE WHEN $3 THEN $4 ELSE email_sealed END,
+phone_sealed = CASE WHEN $5 THEN $6 ELSE phone_sealed END, revision = revision + 1, updated_at = $7
+WHERE account_id = $1 AND contact_id = $2 AND deleted_at IS NULL"""
+_LOG_COLUMNS = (
+    "account_id",
+    "execution_id",
+    "seq",
+    "seq_end",
+    "event",
+    "step_id",
+    "step_type",
+    "visit",
+    "attempt",
+    "started_at",
+    "at",
+    "outcome",
+    "detail",
+    "private_sealed",
+    "hash",
+)
+
+
+@dataclass(slots=True, eq=False)
+class Move:
+    """One run that was moved, and what to write of it. `rows` in order of seq."""
+
+    run: Run
+    result: Advance
+    rows: list[LogRow]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a row stands: fence and rev of a hot row (None in history) and its chain's head."""
+
+    fence: int | None
+    rev: int | None
+    log_hash: bytes
+
+
+async def commit(
+    connection: asyncpg.Connection, vault: ports.Vault, now: datetime, moves: Sequence[Move]
+) -> set[UUID]:
+    """Writes the moves inside the caller's transaction and returns the ids it wrote.
+
+    An id not returned lost its lease or is locked by somebody else: nothing of it was written.
+    """
+    groups: tuple[list[Move], list[Move], list[Move]] = ([], [], [])
+    for move in moves:
+        status = move.run.status
+        groups[0 if status is Status.ACTIVE else 2 if status is Status.COMPLETED else 1].append(move)
+    written: set[UUID] = set()
+    advancing, resting, finishing = groups
+    if advancing:
+        written.update(_ids(await connection.fetch(_ADVANCE, *_columns(vault, advancing), now)))
+    if resting:
+        written.update(
+            _ids(await connection.fetch(_REST, *_columns(vault, resting), now, *_rest_columns(resting)))
+        )
+    if finishing:
+        reasons = [m.run.reason for m in finishing]
+        written.update(_ids(await connection.fetch(_FINISH, *_columns(vault, finishing), now, reasons)))
+    await connection.copy_records_to_table(
+        "execution_log", records=_log_records(vault, moves, written), columns=_LOG_COLUMNS
+    )
+    for move in moves:
+        if move.result.contact_changes and move.run.execution_id in written:
+            await _change_address(connection, vault, move, now)
+    return written
+
+
+async def reread(connection: asyncpg.Connection, runs: Sequence[Run]) -> dict[UUID, Standing]:
+    """Where the rows of `runs` stand now; ids that are nowhere are left out."""
+    rows = await connection.fetch(_REREAD, [r.account_id for r in runs], [r.execution_id for r in runs])
+    return {row["execution_id"]: Standing(row["fence"], row["rev"], row["log_hash"]) for row in rows}
+
+
+def _ids(rows: Iterable[asyncpg.Record]) -> list[UUID]:
+    return [row[0] for row in rows]
+
+
+def _columns(vault: ports.Vault, moves: list[Move]) -> tuple[list[Any], ...]:
+    runs = [m.run for m in moves]
+    return (
+        [r.account_id for r in runs],
+        [r.execution_id for r in runs],
+        [r.fence for r in runs],
+        [r.rev for r in runs],
+        [r.step for r in runs],
+        [r.visit for r in runs],
+        [r.attempt for r in runs],
+        [r.failures for r in runs],
+        [r.open_seq for r in runs],
+        [r.steps_run for r in runs],
+        [r.log_seq for r in runs],
+        [r.log_hash for r in runs],
+        [
+            vault.seal(ports.STATE, r.account_id, orjson.dumps({"outputs": r.outputs}))
+            if r.outputs_changed
+            else None
+            for r in runs
+        ],
+    )
+
+
+def _rest_columns(moves: list[Move]) -> tuple[list[Any], ...]:
+    runs = [m.run for m in moves]
+    return (
+        [r.status for r in runs],
+        [r.blocked_on for r in runs],
+        [r.wake_at for r in runs],
+        [r.attempt_open for r in runs],
+        [r.reason for r in runs],
+        [r.failure for r in runs],
+        [r.ended_at for r in runs],
+        [r.open_at for r in runs],
+    )
+
+
+def _log_records(vault: ports.Vault, moves: Sequence[Move], written: set[UUID]) -> list[tuple[Any, ...]]:
+    records = []
+    for move in moves:
+        account_id, execution_id = move.run.account_id, move.run.execution_id
+        if execution_id not in written:
+            continue
+        for row in move.rows:
+            records.append(
+                (
+                    account_id,
+                    execution_id,
+                    row.seq,
+                    row.seq_end,
+                    row.event,
+                    row.step_id,
+                    row.step_type,
+                    row.visit,
+                    row.attempt,
+                    row.started_at,
+                    row.at,
+                    row.outcome,
+                    row.detail,
+                    vault.seal(ports.LOG, account_id, row.private) if row.private else None,
+                    row.hash,
+                )
+            )
+    return records
+
+
+async def _change_address(
+    connection: asyncpg.Connection, vault: ports.Vault, move: Move, now: datetime
+) -> None:
+    """Applies an action's change of e-mail or phone in the transaction of its outcome."""
+    changes = orjson.loads(move.result.contact_changes)
+    account_id = move.run.account_id
+
+    def sealed(name: str) -> bytes | None:
+        value = changes.get(name)
+        return vault.seal(ports.ADDRESS, account_id, str(value).encode()) if value else None
+
+    await connection.execute(
+        _CHANGE_ADDRESS,
+        account_id,
+        move.run.contact_id,
+        "email" in changes,
+        sealed("email"),
+        "phone" in changes,
+        sealed("phone"),
+        now,
+    )

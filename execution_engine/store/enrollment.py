@@ -1,0 +1,251 @@
+"""Enters contacts into workflows; the execution API calls it with natural batches, bulk enrolment with large ones.
+
+Order of locks: contact gates, dedup rows, executions. Under the gate's lock the read of earlier
+enrolments cannot be overtaken, so one transaction decides for every contact in it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from execution_engine import chain, ports
+from execution_engine.errors import (
+    ContactOptedOut,
+    NotFound,
+    ReentryRefused,
+    WayfarerError,
+    WorkflowNotActive,
+)
+from execution_engine.ids import new_id
+from execution_engine.model import (
+    BlockedOn,
+    ExecutionView,
+    LogEvent,
+    OutcomeCode,
+    Priority,
+    Reentry,
+    Status,
+    WorkflowStatus,
+)
+from execution_engine.store.sql import statement
+
+_LOCK_GATES = statement("lock_gates")
+_ENROLLED_BEFORE = statement("enrolled_before")
+_TAKE = statement("take_enrollments")
+_INSERT = statement("insert_executions")
+_INSERT_LOG = statement("insert_log")
+_WORKFLOWS = """SELECT workflow_id, status, published_version, reentry FROM workflow
+WHERE account_id = $1 AND workflow_id = ANY ($2::uuid[])"""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One contact to enter into one workflow. `trigger` is a JSON object, b"" for none."""
+
+    workflow_id: UUID
+    contact_id: UUID
+    priority: Priority
+    trigger: bytes
+    traceparent: str
+    entry_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """The start made an execution."""
+
+    view: ExecutionView
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """The same start happened within the dedup window; it made this execution."""
+
+    execution_id: UUID
+
+
+@dataclass(slots=True)
+class _Candidate:
+    place: int
+    start: Start
+    execution_id: UUID
+    version: int
+    sealed: bytes | None
+    hash: bytes
+
+
+Answer = Enrolled | Duplicate | WayfarerError
+
+
+async def enroll(
+    connection: asyncpg.Connection, vault: ports.Vault, account_id: int, starts: Sequence[Start]
+) -> list[Answer]:
+    """One answer per start, in order; errors are values so that one start never fails another.
+
+    Runs inside the caller's transaction, which must be bound to the account.
+    """
+    now: datetime = await connection.fetchval("SELECT wf_now()")
+    workflows = {
+        row["workflow_id"]: row
+        for row in await connection.fetch(_WORKFLOWS, account_id, list({s.workflow_id for s in starts}))
+    }
+    gates = {
+        row["contact_id"]: row
+        for row in await connection.fetch(_LOCK_GATES, account_id, list({s.contact_id for s in starts}))
+    }
+    before = await _enrolled_before(connection, account_id, starts)
+    answers: list[Answer | None] = []
+    candidates: list[_Candidate] = []
+    first: dict[tuple[UUID, UUID, str], UUID] = {}
+    key = vault.mac_key(ports.CHAIN, account_id)
+    for place, start in enumerate(starts):
+        refusal = _refusal(start, workflows, gates, before.get(place), first)
+        answers.append(refusal)
+        if refusal is None:
+            candidate = _candidate(place, start, workflows[start.workflow_id]["published_version"], now, key)
+            if start.trigger or start.traceparent:
+                candidate.sealed = vault.seal(ports.INPUT, account_id, _input(start))
+            first[(start.workflow_id, start.contact_id, start.entry_key)] = candidate.execution_id
+            candidates.append(candidate)
+    if candidates:
+        await _insert(connection, account_id, candidates, now)
+    for candidate in candidates:
+        answers[candidate.place] = Enrolled(_view(account_id, candidate, now))
+    return [answer for answer in answers if answer is not None]
+
+
+async def _enrolled_before(
+    connection: asyncpg.Connection, account_id: int, starts: Sequence[Start]
+) -> dict[int, asyncpg.Record]:
+    rows = await connection.fetch(
+        _ENROLLED_BEFORE,
+        account_id,
+        [s.workflow_id for s in starts],
+        [s.contact_id for s in starts],
+        [s.entry_key for s in starts],
+        list(range(len(starts))),
+    )
+    return {row["place"]: row for row in rows}
+
+
+def _refusal(
+    start: Start,
+    workflows: dict[UUID, asyncpg.Record],
+    gates: dict[UUID, asyncpg.Record],
+    before: asyncpg.Record | None,
+    first: dict[tuple[UUID, UUID, str], UUID],
+) -> Answer | None:
+    """Why the start makes no execution, or None. Rules in the order of the requirements."""
+    workflow = workflows.get(start.workflow_id)
+    if workflow is None:
+        return NotFound("workflow", str(start.workflow_id))
+    if workflow["status"] != WorkflowStatus.ACTIVE:
+        return WorkflowNotActive(str(start.workflow_id))
+    gate = gates.get(start.contact_id)
+    if gate is None or gate["deleted"]:
+        return NotFound("contact", str(start.contact_id))
+    if gate["opted_out"]:
+        return ContactOptedOut(str(start.contact_id))
+    twin = first.get((start.workflow_id, start.contact_id, start.entry_key))
+    if twin is not None:
+        return Duplicate(twin)
+    if before is not None:
+        if before["within_window"]:
+            return Duplicate(before["execution_id"])
+        if workflow["reentry"] == Reentry.NEVER:
+            return ReentryRefused(str(before["execution_id"]))
+        if workflow["reentry"] == Reentry.AFTER_EXIT and before["running"] is not None:
+            return ReentryRefused(str(before["running"]))
+    return None
+
+
+def _candidate(place: int, start: Start, version: int, now: datetime, key: bytes) -> _Candidate:
+    hash_ = chain.link(
+        key, chain.GENESIS, 1, LogEvent.EXECUTION_STARTED, "", "", 0, 0, chain.microseconds(now)
+    )
+    return _Candidate(place, start, new_id(now), version, None, hash_)
+
+
+def _input(start: Start) -> bytes:
+    trace = b',"trace":"' + start.traceparent.encode() + b'"' if start.traceparent else b""
+    return b'{"trigger":' + (start.trigger or b"{}") + trace + b"}"
+
+
+async def _insert(
+    connection: asyncpg.Connection, account_id: int, candidates: list[_Candidate], now: datetime
+) -> None:
+    ids = [c.execution_id for c in candidates]
+    taken = await connection.fetch(
+        _TAKE,
+        account_id,
+        [c.start.workflow_id for c in candidates],
+        [c.start.contact_id for c in candidates],
+        [c.start.entry_key for c in candidates],
+        ids,
+    )
+    if len(taken) != len(ids):
+        # The gate's lock rules this out; if it ever happens, no execution may be made.
+        raise RuntimeError("an enrolment was taken by another transaction under the gate's lock")
+    await connection.execute(
+        _INSERT,
+        account_id,
+        ids,
+        [c.start.workflow_id for c in candidates],
+        [c.start.contact_id for c in candidates],
+        [c.version for c in candidates],
+        [c.start.priority for c in candidates],
+        [c.hash for c in candidates],
+        now,
+        [c.sealed for c in candidates],
+    )
+    count = len(candidates)
+    await connection.execute(
+        _INSERT_LOG,
+        account_id,
+        ids,
+        [1] * count,
+        [1] * count,
+        [LogEvent.EXECUTION_STARTED] * count,
+        [""] * count,
+        [""] * count,
+        [0] * count,
+        [0] * count,
+        [None] * count,
+        [now] * count,
+        [OutcomeCode.NONE] * count,
+        [""] * count,
+        [None] * count,
+        [c.hash for c in candidates],
+    )
+
+
+def _view(account_id: int, candidate: _Candidate, now: datetime) -> ExecutionView:
+    return ExecutionView(
+        account_id=account_id,
+        execution_id=candidate.execution_id,
+        workflow_id=candidate.start.workflow_id,
+        contact_id=candidate.start.contact_id,
+        version=candidate.version,
+        status=Status.QUEUED,
+        priority=candidate.start.priority,
+        blocked_on=BlockedOn.WORKER,
+        wake_at=now,
+        step=0,
+        visit=1,
+        attempt=0,
+        failures=0,
+        steps_run=0,
+        attempt_open=False,
+        open_seq=0,
+        open_at=None,
+        log_seq=1,
+        log_hash=candidate.hash,
+        reason="",
+        failure=None,
+        created_at=now,
+        updated_at=now,
+        ended_at=None,
+    )
