@@ -6,6 +6,7 @@ begin, a wait, or the end. It writes nothing; commit does, and only then is anyt
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import assert_never
 
 import orjson
@@ -67,11 +68,19 @@ class Advance:
     contact_changes: bytes = b""
 
 
-def advance(run: Run, event: Event, now: datetime, draw: float, hold: bool = False) -> Advance:
-    """Moves `run` by `event`. `now` is the database's; `draw` in [0, 1) is the jitter's dice.
+class Hold(Enum):
+    """Whether the run may start another step now."""
 
-    With `hold` (its workflow is paused) no further step starts: the run parks where it is.
-    """
+    GO = 0
+    """Yes."""
+    PARK = 1
+    """No: its workflow is paused. It leaves the wake-up index until the workflow resumes."""
+    YIELD = 2
+    """No: this worker drains. Another takes it at once."""
+
+
+def advance(run: Run, event: Event, now: datetime, draw: float, hold: Hold = Hold.GO) -> Advance:
+    """Moves `run` by `event`. `now` is the database's; `draw` in [0, 1) is the jitter's dice."""
     assert run.program is not None, "a run is advanced with its program"
     return _Mover(run, now, draw, hold).move(event)
 
@@ -81,7 +90,7 @@ class _Mover:
 
     __slots__ = ("draw", "hold", "now", "now_us", "result", "run", "steps")
 
-    def __init__(self, run: Run, now: datetime, draw: float, hold: bool) -> None:
+    def __init__(self, run: Run, now: datetime, draw: float, hold: Hold) -> None:
         assert run.program is not None
         self.run = run
         self.steps = run.program.steps
@@ -273,8 +282,9 @@ class _Mover:
                 self._complete("completed")
                 return
             run.step = position
-            if self.hold:
-                run.status, run.blocked_on, run.wake_at = Status.WAITING, BlockedOn.WORKER, None
+            if self.hold is not Hold.GO:
+                run.status, run.blocked_on = Status.WAITING, BlockedOn.WORKER
+                run.wake_at = self.now if self.hold is Hold.YIELD else None
                 return
             step = self.steps[position]
             match step:

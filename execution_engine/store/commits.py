@@ -26,7 +26,7 @@ _REREAD = statement("reread_runs")
 _CHANGE_ADDRESS = """UPDATE contact SET email_sealed = CASE WHEN $3 THEN $4 ELSE email_sealed END,
 phone_sealed = CASE WHEN $5 THEN $6 ELSE phone_sealed END, revision = revision + 1, updated_at = $7
 WHERE account_id = $1 AND contact_id = $2 AND deleted_at IS NULL"""
-_LOG_COLUMNS = (
+LOG_COLUMNS = (
     "account_id",
     "execution_id",
     "seq",
@@ -86,7 +86,7 @@ async def commit(
         reasons = [m.run.reason for m in finishing]
         written.update(_ids(await connection.fetch(_FINISH, *_columns(vault, finishing), now, reasons)))
     await connection.copy_records_to_table(
-        "execution_log", records=_log_records(vault, moves, written), columns=_LOG_COLUMNS
+        "execution_log", records=_log_records(vault, moves, written), columns=LOG_COLUMNS
     )
     for move in moves:
         if move.result.contact_changes and move.run.execution_id in written:
@@ -143,32 +143,34 @@ def _rest_columns(moves: list[Move]) -> tuple[list[Any], ...]:
 
 
 def _log_records(vault: ports.Vault, moves: Sequence[Move], written: set[UUID]) -> list[tuple[Any, ...]]:
-    records = []
+    records: list[tuple[Any, ...]] = []
     for move in moves:
         account_id, execution_id = move.run.account_id, move.run.execution_id
         if execution_id not in written:
             continue
-        for row in move.rows:
-            records.append(
-                (
-                    account_id,
-                    execution_id,
-                    row.seq,
-                    row.seq_end,
-                    row.event,
-                    row.step_id,
-                    row.step_type,
-                    row.visit,
-                    row.attempt,
-                    row.started_at,
-                    row.at,
-                    row.outcome,
-                    row.detail,
-                    vault.seal(ports.LOG, account_id, row.private) if row.private else None,
-                    row.hash,
-                )
-            )
+        records += [log_record(vault, account_id, execution_id, row) for row in move.rows]
     return records
+
+
+def log_record(vault: ports.Vault, account_id: int, execution_id: UUID, row: LogRow) -> tuple[Any, ...]:
+    """One row of the log as COPY takes it, in the order of LOG_COLUMNS; its private part sealed."""
+    return (
+        account_id,
+        execution_id,
+        row.seq,
+        row.seq_end,
+        row.event,
+        row.step_id,
+        row.step_type,
+        row.visit,
+        row.attempt,
+        row.started_at,
+        row.at,
+        row.outcome,
+        row.detail,
+        vault.seal(ports.LOG, account_id, row.private) if row.private else None,
+        row.hash,
+    )
 
 
 async def _change_address(

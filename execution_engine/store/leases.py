@@ -138,8 +138,12 @@ async def claim(
 
 def _claimed(row: asyncpg.Record, vault: ports.Vault) -> Claim:
     account_id = row["account_id"]
-    given = orjson.loads(vault.open(ports.INPUT, account_id, row["input_sealed"])) if row["input_sealed"] else {}
-    state = orjson.loads(vault.open(ports.STATE, account_id, row["state_sealed"])) if row["state_sealed"] else {}
+    given = (
+        orjson.loads(vault.open(ports.INPUT, account_id, row["input_sealed"])) if row["input_sealed"] else {}
+    )
+    state = (
+        orjson.loads(vault.open(ports.STATE, account_id, row["state_sealed"])) if row["state_sealed"] else {}
+    )
     blocked_on = BlockedOn(row["blocked_on"])
     run = Run(
         account_id=account_id,

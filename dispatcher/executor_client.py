@@ -1,0 +1,64 @@
+"""The only client of executor families: deadlines, connect-level retries, batches; dispatch.py and routing.py use it.
+
+Retries here cover connect-level UNAVAILABLE alone, within the attempt's own budget (tenacity, at
+most three tries). Everything else is an outcome, and the durable engine decides on it.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+
+import grpc
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+from wayfarer.action.v1 import action_executor_pb2 as executor_pb
+from wayfarer.action.v1 import action_pb2 as pb
+from wayfarer.action.v1.action_executor_pb2_grpc import ActionExecutorStub
+
+_MARGIN_S = 2.0
+"""What the transport may add to the longest action of a batch."""
+_RECONCILE_S = 10.0
+_DESCRIBE_S = 5.0
+
+
+def _refused(error: BaseException) -> bool:
+    return isinstance(error, grpc.aio.AioRpcError) and error.code() is grpc.StatusCode.UNAVAILABLE
+
+
+class ExecutorClient:
+    """Talks to one family over one channel."""
+
+    def __init__(self, family: str, channel: grpc.aio.Channel) -> None:
+        self.family = family
+        self._stub = ActionExecutorStub(channel)
+
+    async def describe(self) -> executor_pb.DescribeResponse:
+        """What the family serves. Raises AioRpcError."""
+        return await self._stub.Describe(executor_pb.DescribeRequest(), timeout=_DESCRIBE_S)
+
+    async def execute_batch(
+        self, actions: Sequence[pb.Action]
+    ) -> AsyncIterator[Sequence[executor_pb.IndexedResult]]:
+        """Results in the portions that became ready together, each naming its action by position.
+
+        Raises AioRpcError when the stream breaks: the outcomes not yet given are then in doubt. It
+        is tried again only while no result has come and the family cannot be connected to; the
+        ledger makes a second delivery harmless.
+        """
+        request = executor_pb.ExecuteBatchRequest(actions=actions)
+        budget = max(action.budget_ms for action in actions) / 1000 + _MARGIN_S
+        given = False
+        async for attempt in AsyncRetrying(
+            stop=stop_after_attempt(3),
+            wait=wait_exponential_jitter(multiplier=0.05, max=0.5),
+            retry=retry_if_exception(lambda error: not given and _refused(error)),
+            reraise=True,
+        ):
+            with attempt:
+                async for response in self._stub.ExecuteBatch(request, timeout=budget):
+                    given = True
+                    yield response.results
+
+    async def reconcile(
+        self, items: Sequence[executor_pb.ReconcileItem]
+    ) -> Sequence[executor_pb.ReconcileFinding]:
+        """One finding per item, same order. Raises AioRpcError."""
+        response = await self._stub.Reconcile(executor_pb.ReconcileRequest(items=items), timeout=_RECONCILE_S)
+        return response.findings

@@ -1,0 +1,266 @@
+"""Drives claimed executions: claim → prepare → advance and commit → send → outcome → advance …; services/worker runs it.
+
+Everything a run does passes through the four stages below, in batches. The worker holds a run from
+its claim until it waits, ends or is lost; in between nobody else changes its row except to end it.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import asyncpg
+import grpc
+import structlog
+
+from dispatcher.claim import Claimer
+from dispatcher.commit import Committer, Pending
+from dispatcher.contacts import Contacts
+from dispatcher.dispatch import Dispatch
+from dispatcher.flights import Sink
+from dispatcher.heartbeat import Heartbeat, Held
+from dispatcher.measure import WorkerMetrics
+from dispatcher.programs import Programs
+from dispatcher.routing import Routing
+from dispatcher.settings import WorkerSettings
+from dispatcher.shards import Shards
+from execution_engine import ports
+from execution_engine.advance import Hold
+from execution_engine.model import LogRow, Status
+from execution_engine.outcome import Event, Outcome, Succeeded
+from execution_engine.run import Run
+from execution_engine.store.commits import Move
+from execution_engine.store.hints import HintSender
+from execution_engine.store.leases import Claim
+from execution_engine.store.sql import statement
+
+log = structlog.get_logger(__name__)
+_PUT_BACK = statement("put_back_runs")
+_PAUSED = "SELECT workflow_id FROM workflow WHERE status = 3"
+_PUT_BACK_FOR = timedelta(seconds=2)
+_CRM = "crm"
+
+
+class Worker:
+    """One worker process's share of the work."""
+
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        vault: ports.Vault,
+        settings: WorkerSettings,
+        routing: Routing,
+        contacts: Contacts,
+        shards: Shards,
+        changed: HintSender,
+        metrics: WorkerMetrics,
+        dice: random.Random,
+    ) -> None:
+        self._pool = pool
+        self._settings = settings
+        self._contacts = contacts
+        self._shards = shards
+        self._changed = changed
+        self._metrics = metrics
+        self._programs = Programs(pool, vault, lambda: routing.catalogue)
+        self._runs: dict[UUID, Run] = {}
+        self._paused: frozenset[UUID] = frozenset()
+        self._draining = False
+        self._heartbeat: Heartbeat | None = None
+        self.claimer = Claimer(pool, vault, shards, settings, self._take, self._room, self._healthy)
+        self._intake: Sink[Claim] = Sink(self._prepare, cap=settings.claim_batch, flights=2, name="prepare")
+        self._readers: Sink[Pending] = Sink(self._read_contacts, cap=500, flights=4, name="contacts")
+        self._committer = Committer(
+            pool,
+            vault,
+            settings,
+            done=self._done,
+            reconcile=self._ask,
+            lost=self._lose,
+            hold=self._hold,
+            dice=dice,
+        )
+        self._dispatch = Dispatch(routing, settings, self._ended, self._found)
+
+    # What the heartbeat and the claimer ask
+
+    def held(self) -> Held:
+        """The leases this worker holds; called on the heartbeat's thread, so it copies first."""
+        return [(run.account_id, run.execution_id, run.fence) for run in list(self._runs.values())]
+
+    def watch(self, heartbeat: Heartbeat) -> None:
+        """Work only while this heartbeat holds."""
+        self._heartbeat = heartbeat
+
+    def _room(self) -> int:
+        return 0 if self._draining else self._settings.max_runs - len(self._runs)
+
+    def _healthy(self) -> bool:
+        return self._heartbeat is None or self._heartbeat.holding
+
+    def _hold(self, workflow_id: UUID) -> Hold:
+        if workflow_id in self._paused:
+            return Hold.PARK
+        return Hold.YIELD if self._draining else Hold.GO
+
+    async def refresh_paused(self) -> None:
+        """Reads which workflows are paused; their runs stop before their next step."""
+        self._paused = frozenset(row[0] for row in await self._pool.fetch(_PAUSED))
+
+    # Stage 1: claimed runs get their program and, where it is read, their contact
+
+    def _take(self, claims: list[Claim]) -> None:
+        now = time.monotonic()
+        for claim in claims:
+            claim.run.claimed_at = now
+            self._runs[claim.run.execution_id] = claim.run
+        self._metrics.claimed.inc(len(claims))
+        self._metrics.lateness.observe_all(max((c.now - c.due_at).total_seconds(), 0.0) for c in claims)
+        self._metrics.held.set(len(self._runs))
+        self._intake.put_all(claims)
+
+    async def _prepare(self, claims: list[Claim]) -> None:
+        runs = [claim.run for claim in claims]
+        try:
+            await self._programs.attach(runs)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            log.warning("programs_failed", problem=str(error) or type(error).__name__)
+            await self._put_back(runs)
+            return
+        without = [run for run in runs if run.program is None]
+        if without:
+            await self._put_back(without)
+        for claim in claims:
+            if claim.run.program is not None:
+                self._move_on(claim.run, claim.event, stale_contact=True)
+
+    def _move_on(
+        self, run: Run, event: Event, *, stale_contact: bool, carried: list[LogRow] | None = None
+    ) -> None:
+        """On to the commit, by way of the contact's data where the program reads it."""
+        pending = Pending(run, event, carried=carried)
+        if stale_contact and run.program is not None and run.program.needs_contact:
+            self._readers.put(pending)
+        else:
+            self._committer.sink.put(pending)
+
+    async def _read_contacts(self, batch: list[Pending]) -> None:
+        runs = [pending.run for pending in batch]
+        for attempt in range(20):
+            try:
+                await self._contacts.attach(runs)
+            except (
+                OSError,
+                TimeoutError,
+                grpc.aio.AioRpcError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+            ) as error:
+                log.warning("contacts_failed", problem=str(error) or type(error).__name__, attempt=attempt)
+                await asyncio.sleep(min(0.05 * 2**attempt, 1.0))
+            else:
+                self._committer.sink.put_all(batch)
+                return
+        # Untouched claims go back. A run whose outcome is in hand is dropped: once its lease is ended
+        # by put-back, its next driver learns the outcome from the executor's ledger.
+        await self._put_back(runs)
+
+    # Stage 2 → 3: what the commit has made durable goes out
+
+    def _done(self, moves: list[Move]) -> None:
+        now = time.monotonic()
+        ended: list[float] = []
+        for move in moves:
+            run = move.run
+            if run.sent_at:
+                ended.append(now - run.sent_at)
+                run.sent_at = 0.0
+            if run.status is Status.ACTIVE and move.result.begin is not None:
+                self._send(move, now)
+            else:
+                self._release(run)
+            self._changed.tell(run.account_id)
+        self._metrics.overhead.observe_all(ended)
+        self._metrics.actions.inc(len(ended))
+        self._metrics.commits.inc()
+
+    def _send(self, move: Move, now: float) -> None:
+        if not self._healthy():
+            # Others may believe this worker dead: whoever claims the run reconciles its open attempt.
+            self._forget(move.run)
+            return
+        assert move.result.begin is not None
+        move.run.sent_at = now
+        self._dispatch.send(move.run, move.result.begin)
+
+    def _ask(self, moves: list[Move]) -> None:
+        for move in moves:
+            assert move.result.reconcile is not None
+            self._dispatch.ask(move.run, move.result.reconcile, move.rows)
+
+    def _release(self, run: Run) -> None:
+        """The run waits or has ended: it is nobody's now."""
+        if run.wake_at is not None and run.status is Status.WAITING:
+            self.claimer.expect(run.account_id, int(run.priority), run.wake_at)
+        self._forget(run)
+
+    # Stage 4: outcomes come back
+
+    def _ended(self, outcomes: Sequence[tuple[Run, Outcome]]) -> None:
+        for run, outcome in outcomes:
+            if run.execution_id not in self._runs:
+                continue
+            stale = isinstance(outcome, Succeeded) and self._touches_contact(run)
+            self._move_on(run, outcome, stale_contact=stale)
+
+    def _touches_contact(self, run: Run) -> bool:
+        assert run.program is not None
+        step = run.program.steps[run.step]
+        return getattr(step, "family", None) == _CRM
+
+    def _found(self, findings: Sequence[tuple[Run, Outcome, list[LogRow]]]) -> None:
+        for run, outcome, rows in findings:
+            if run.execution_id in self._runs:
+                self._move_on(run, outcome, stale_contact=False, carried=rows)
+
+    # Letting go
+
+    def _lose(self, runs: Iterable[Run]) -> None:
+        for run in runs:
+            self._metrics.lost.inc()
+            self._forget(run)
+
+    def _forget(self, run: Run) -> None:
+        if self._runs.pop(run.execution_id, None) is not None:
+            self.claimer.freed(run.account_id)
+            self._metrics.held.set(len(self._runs))
+
+    async def _put_back(self, runs: Sequence[Run]) -> None:
+        try:
+            await self._pool.execute(
+                _PUT_BACK,
+                [r.account_id for r in runs],
+                [r.execution_id for r in runs],
+                [r.fence for r in runs],
+                _PUT_BACK_FOR,
+            )
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            log.warning(
+                "put_back_failed", problem=str(error) or type(error).__name__
+            )  # leases end by themselves
+        for run in runs:
+            self._forget(run)
+
+    async def drain(self, grace_s: float) -> None:
+        """Takes no more, lets actions under way end, and yields their runs; what is left loses its lease."""
+        self._draining = True
+        deadline = time.monotonic() + grace_s
+        while self._runs and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        if self._runs:
+            log.warning("drain_incomplete", runs=len(self._runs))
+        for sink in (self._intake, self._readers, self._committer.sink):
+            await sink.close()
+        await self._dispatch.close()
