@@ -1,4 +1,4 @@
-"""Takes due executions: knows what is due where, keeps the accounts' slots, claims in batches; worker.py runs it.
+"""Takes due executions: what is due where, the accounts' slots, claims in batches; worker.py runs it.
 
 Polling is the truth: `discover` asks for the earliest wake-up of every account. Hints and the
 worker's own commits only make it look sooner. The watermark keeps claims from re-reading dead index
@@ -6,6 +6,7 @@ entries; the sweep below it, every second, finds whatever arrived late.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
@@ -54,7 +55,7 @@ class Slots:
         self._active[account_id] = max(self._active.get(account_id, 0) - 1, 0)
 
     def uncounted(self, accounts: Iterable[int]) -> list[int]:
-        """Those never counted, or at their limit and not counted for a second (others may have ended some)."""
+        """Those never counted, or full and not counted for a second: others may have ended some."""
         now = time.monotonic()
         return [
             a
@@ -135,10 +136,8 @@ class Claimer:
                 log.warning("claim_failed", problem=str(error) or type(error).__name__)
                 pause = 0.5
             if pause > 0:
-                try:
+                with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self.wake.wait(), pause)
-                except TimeoutError:
-                    pass
             else:
                 await asyncio.sleep(0)
 
@@ -232,7 +231,7 @@ class Claimer:
             self._take(claims)
 
     def _until_next(self) -> float:
-        """Seconds until something known falls due, at most the poll interval. Full accounts wait for a slot."""
+        """Seconds until something known falls due, at most the poll interval."""
         now = time.monotonic() + self._ahead
         nearest = min((at for at in self._due.values() if at > now), default=float("inf"))
         return max(min(nearest - now, self._settings.poll_s), 0.001)

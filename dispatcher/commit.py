@@ -41,7 +41,7 @@ class Pending:
 
 
 class Committer:
-    """Moves runs and writes them. `done` gets each written move, `lost` each run that is not ours any more."""
+    """Moves runs and writes them. `done` gets each written move, `lost` each run not ours any more."""
 
     def __init__(
         self,

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import grpc
 import orjson
 import structlog
-from execution_engine.definition.program import ActionStep, DeliveryClass
 
 from dispatcher import wire
 from dispatcher.flights import Sink
 from dispatcher.routing import Routing
 from dispatcher.settings import WorkerSettings
+from execution_engine.definition.program import ActionStep, DeliveryClass
 from execution_engine.model import LogRow
 from execution_engine.outcome import Outcome, Unreachable
 from execution_engine.run import Run
@@ -121,13 +121,17 @@ class Dispatch:
 
     async def drain(self) -> None:
         """Waits until every flight has landed."""
-        for sink in (*self._sinks.values(), *self._askers.values()):
-            await sink.drain()
+        for sending in self._sinks.values():
+            await sending.drain()
+        for asking in self._askers.values():
+            await asking.drain()
 
     async def close(self) -> None:
         """Cancels what flies: the ledgers and the leases make that safe."""
-        for sink in (*self._sinks.values(), *self._askers.values()):
-            await sink.close()
+        for sending in self._sinks.values():
+            await sending.close()
+        for asking in self._askers.values():
+            await asking.close()
 
 
 def _contact(sending: Sending) -> bytes:

@@ -1,4 +1,4 @@
-"""The only client of executor families: deadlines, connect-level retries, batches; dispatch.py and routing.py use it.
+"""The only client of executor families: deadlines, connect-level retries, batches; dispatch.py uses it.
 
 Retries here cover connect-level UNAVAILABLE alone, within the attempt's own budget (tenacity, at
 most three tries). Everything else is an outcome, and the durable engine decides on it.
@@ -44,7 +44,7 @@ class ExecutorClient:
         """
         request = executor_pb.ExecuteBatchRequest(actions=actions)
         budget = max(action.budget_ms for action in actions) / 1000 + _MARGIN_S
-        given = False
+        given: list[bool] = []
         async for attempt in AsyncRetrying(
             stop=stop_after_attempt(3),
             wait=wait_exponential_jitter(multiplier=0.05, max=0.5),
@@ -53,7 +53,7 @@ class ExecutorClient:
         ):
             with attempt:
                 async for response in self._stub.ExecuteBatch(request, timeout=budget):
-                    given = True
+                    given.append(True)
                     yield response.results
 
     async def reconcile(

@@ -89,7 +89,7 @@ class Sink(Generic[T]):
             flight.add_done_callback(self._landed)
 
     def _landed(self, flight: "asyncio.Future[None]") -> None:
-        self._flying.discard(flight)  # type: ignore[arg-type]
+        self._flying.discard(flight)
         if not flight.cancelled() and (error := flight.exception()) is not None:
             asyncio.get_running_loop().call_exception_handler(
                 {"message": f"a flight of {self._name} raised", "exception": error}

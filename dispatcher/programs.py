@@ -7,11 +7,11 @@ from uuid import UUID
 
 import asyncpg
 import structlog
+
+from execution_engine import ports
 from execution_engine.definition.compile import compile_program, load_document
 from execution_engine.definition.program import Catalogue, Program
 from execution_engine.errors import WayfarerError
-
-from execution_engine import ports
 from execution_engine.run import Run
 from execution_engine.store.sql import statement
 

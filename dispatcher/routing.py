@@ -11,10 +11,10 @@ from typing import Self
 
 import grpc
 import structlog
-from execution_engine.definition.program import ActionTypeInfo, Catalogue
 
 from dispatcher import wire
 from dispatcher.executor_client import ExecutorClient
+from execution_engine.definition.program import ActionTypeInfo, Catalogue
 
 _REFRESH_S = 15.0
 _RETRY_S = 0.25

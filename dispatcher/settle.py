@@ -7,13 +7,13 @@ had its effect or had not; the log says which (`outcome_after_end`), and only th
 import asyncpg
 import grpc
 import structlog
-from execution_engine.definition.program import ActionStep
 
 from dispatcher import wire
 from dispatcher.programs import Programs
 from dispatcher.routing import Routing
 from dispatcher.shards import Shards
 from execution_engine import ports
+from execution_engine.definition.program import ActionStep
 from execution_engine.model import OutcomeCode
 from execution_engine.outcome import (
     Deferred,

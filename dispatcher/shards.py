@@ -1,4 +1,4 @@
-"""Which shards of accounts this worker owns: joining, sharing out, taking over from the dead; worker.py runs it.
+"""Which shards of accounts this worker owns: joining, sharing out, taking over; services/worker runs it.
 
 Only a shard's owner moves executions to ACTIVE, so that it can count the accounts' slots in memory.
 Two owners at once cannot be: a shard is taken only when its owner has been retired or gave it up,

@@ -1,10 +1,10 @@
 """Translates between the engine's values and the executor protocol's messages; dispatch.py calls it."""
 
-from execution_engine.definition.program import ActionStep, ActionTypeInfo, DeliveryClass
 from google.protobuf.duration_pb2 import Duration
 from wayfarer.action.v1 import action_executor_pb2 as executor_pb
 from wayfarer.action.v1 import action_pb2 as pb
 
+from execution_engine.definition.program import ActionStep, ActionTypeInfo, DeliveryClass
 from execution_engine.model import ErrorClass, Failure
 from execution_engine.outcome import (
     Certainty,

@@ -1,4 +1,4 @@
-"""Drives claimed executions: claim → prepare → advance and commit → send → outcome → advance …; services/worker runs it.
+"""Drives claimed executions: claim, prepare, commit, send, outcome, commit …; services/worker runs it.
 
 Everything a run does passes through the four stages below, in batches. The worker holds a run from
 its claim until it waits, ends or is lost; in between nobody else changes its row except to end it.

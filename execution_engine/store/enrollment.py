@@ -1,4 +1,4 @@
-"""Enters contacts into workflows; the execution API calls it with natural batches, bulk enrolment with large ones.
+"""Enters contacts into workflows; the execution API calls it with natural batches.
 
 Order of locks: contact gates, dedup rows, executions. Under the gate's lock the read of earlier
 enrolments cannot be overtaken, so one transaction decides for every contact in it.

@@ -91,7 +91,8 @@ async def settle(
 
 def _append(verdict: Verdict) -> LogRow:
     run, outcome = verdict.run, verdict.outcome
-    assert outcome is not None and run.open_at is not None
+    assert outcome is not None
+    assert run.open_at is not None
     assert run.program is not None, "an attempt belongs to a step of a program"
     step = run.program.steps[run.step]
     detail = orjson.dumps({"finding": verdict.finding}).decode()

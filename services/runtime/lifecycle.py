@@ -31,6 +31,12 @@ EXIT_MISUSED: Final = 2
 """For invalid settings or arguments: what a restart will not mend."""
 
 _SETTLE_S: Final = 5.0
+
+
+class FatalError(Exception):
+    """Raised by `periodic` work when going on would be wrong; it ends the loop, and so the process."""
+
+
 _on_crash: ContextVar[Callable[[str, BaseException], None] | None] = ContextVar(
     "wayfarer_on_crash", default=None
 )
@@ -75,6 +81,7 @@ async def periodic(
 
     `wake` set means at once; `work` giving True means there is more to do, also at once. An error is logged
     and the loop goes on: these loops are repeated questions, and one bad answer must not end them.
+    FatalError does.
     """
     title = name or getattr(work, "__qualname__", "periodic")
     while not stop.is_set():
@@ -84,6 +91,8 @@ async def periodic(
             if await work() is True:
                 await asyncio.sleep(0)
                 continue
+        except FatalError:
+            raise
         except Exception:
             log.exception("periodic_failed", name=title)
         await wait_any(interval_s * random.uniform(1 - jitter, 1 + jitter), stop, wake)
@@ -144,9 +153,13 @@ async def _until_stopped(main: "asyncio.Future[None]", stop: asyncio.Event) -> N
 def _stop_on_signals(stop: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
 
+    received_before = False
+
     def received(number: signal.Signals) -> None:
-        if stop.is_set():
+        nonlocal received_before
+        if received_before:
             os._exit(128 + number)
+        received_before = True
         log.info("stop_requested", signal=number.name)
         stop.set()
 

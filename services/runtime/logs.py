@@ -72,7 +72,9 @@ def mask_text(value: str) -> str:
     if "+" in value:
         value = _PHONE.sub(lambda found: "***" + found[0][-2:], value)
     value = _SECRET_TEXT.sub(REDACTED, value)
-    return value if len(value) <= MAX_TEXT else value[:MAX_TEXT] + "…"
+    if len(value) > MAX_TEXT:  # both ends: a traceback says most in its last line
+        value = value[: MAX_TEXT // 2] + " … " + value[-MAX_TEXT // 2 :]
+    return value
 
 
 def _masked(key: str, value: Any, depth: int) -> Any:
@@ -99,8 +101,10 @@ def _masked(key: str, value: Any, depth: int) -> Any:
             return mask_text(str(value))
 
 
-def _person(value: object) -> str:
-    """An address as `j***@e***.com`, anything else as its last two characters."""
+def _person(value: object) -> object:
+    """An address as `j***@e***.com`, a count as it is, anything else as its last two characters."""
+    if isinstance(value, int | float) and abs(value) < 1_000_000:
+        return value
     shown = str(value)
     masked = mask_text(shown)
     return masked if masked != shown else "***" + shown[-2:]

@@ -45,9 +45,9 @@ class RpcDurations:
 @asynccontextmanager
 async def serve(
     port: int,
+    registry: CollectorRegistry = REGISTRY,
     *,
     host: str = "127.0.0.1",
-    registry: CollectorRegistry = REGISTRY,
     healthy: Callable[[], bool] = lambda: True,
 ) -> AsyncIterator[int]:
     """Answer GET /metrics and GET /healthz (200, or 503 when not `healthy`) on a thread; give the port bound.

@@ -27,19 +27,22 @@ from opentelemetry.trace import (
 
 Attributes = Mapping[str, str | int | float | bool]
 
-LOCAL_RATIO: Final = 1.0
-PRODUCTION_RATIO: Final = 0.01
-
 _QUEUE_SIZE: Final = 16384  # past it the exporter drops spans; its default of 2,048 is one busy second
+_EXPORT_TIMEOUT_S: Final = 2  # also how long a collector that is away holds up the end of a process
 _current: ContextVar[Span | None] = ContextVar("wayfarer_span", default=None)
 _NOT_TRACED: Final = nullcontext()
 
 
-def configure(service: str, *, endpoint: str = "", ratio: float = PRODUCTION_RATIO) -> TracerProvider | None:
+def default_ratio(profile: str) -> float:
+    """Give the share of traces kept unless configured: all in the local profile, else 1 in 100."""
+    return 1.0 if profile == "local" else 0.01
+
+
+def configure(service: str, *, endpoint: str = "", ratio: float = 0.01) -> TracerProvider | None:
     """Export this process's spans to the OTLP/gRPC collector at `endpoint`; without one, do nothing.
 
     `ratio` (0..1) of the traces that start here are kept; those that started elsewhere follow their parent.
-    Call `shutdown()` on the provider given back to flush what is queued.
+    What is queued is flushed when the process exits, or by `shutdown()` on the provider given back.
     """
     if not endpoint:
         return None
@@ -50,9 +53,10 @@ def configure(service: str, *, endpoint: str = "", ratio: float = PRODUCTION_RAT
     provider = TracerProvider(
         sampler=ParentBased(TraceIdRatioBased(ratio)),
         resource=Resource.create({"service.name": f"wayfarer-{service}", "service.namespace": "wayfarer"}),
-        shutdown_on_exit=False,
     )
-    exporter = OTLPSpanExporter(endpoint=endpoint, insecure=not endpoint.startswith("https://"))
+    exporter = OTLPSpanExporter(
+        endpoint=endpoint, insecure=not endpoint.startswith("https://"), timeout=_EXPORT_TIMEOUT_S
+    )
     provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=_QUEUE_SIZE))
     trace.set_tracer_provider(provider)
     return provider

@@ -4,7 +4,6 @@ All wiring and no logic: what a worker does is in dispatcher/, what is decided i
 """
 
 import asyncio
-import os
 import random
 import sys
 from contextlib import AsyncExitStack
@@ -25,14 +24,11 @@ from dispatcher.shards import Shards
 from dispatcher.worker import Worker
 from execution_engine.store import leases
 from execution_engine.store.hints import CHANGED, DUE, HintListener, HintSender
-from services.runtime import logs, metrics, telemetry
+from services.runtime import metrics
 from services.runtime.config import (
-    ConfigError,
     HostPort,
-    describe,
     host_port,
     integer,
-    load,
     number,
     path,
     setting,
@@ -42,7 +38,9 @@ from services.runtime.config import (
 from services.runtime.database import open_pool
 from services.runtime.grpc_client import open_channel
 from services.runtime.keyring import Keyring
-from services.runtime.lifecycle import EXIT_MISUSED, periodic, run, supervise
+from services.runtime.lifecycle import FatalError, periodic, supervise
+from services.runtime.metrics import RpcDurations
+from services.runtime.process import launch
 
 log = structlog.get_logger(__name__)
 _DRAIN_S = 8.0
@@ -87,17 +85,18 @@ async def main(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -
     registry = CollectorRegistry()
     worker_settings = WorkerSettings(max_runs=settings.max_runs, lease_s=settings.lease_s)
     vault = Keyring.load(settings.keyring)
-    await stack.enter_async_context(metrics.serve(settings.metrics_port, registry))
+    await stack.enter_async_context(metrics.serve(settings.metrics_port, registry=registry))
     pool = await stack.enter_async_context(
         open_pool(
             settings.database_url, name="wayfarer worker", min_size=4, max_size=10, server_settings=PLANNER
         )
     )
+    durations = RpcDurations("client", registry)
     channels = {
-        family: await stack.enter_async_context(open_channel(target))
+        family: await stack.enter_async_context(open_channel(target, durations=durations))
         for family, target in settings.executors.items()
     }
-    crm = await stack.enter_async_context(open_channel(settings.crm))
+    crm = await stack.enter_async_context(open_channel(settings.crm, durations=durations))
     routing = await stack.enter_async_context(Routing(channels))
     changed = await stack.enter_async_context(HintSender(pool, CHANGED))
     shards = Shards(pool, worker_settings)
@@ -142,8 +141,8 @@ def _keep_house(
 
     async def share_out() -> None:
         if heartbeat.retired:
-            # Another worker took this one for dead. A new incarnation starts clean; the supervisor sees to it.
-            raise SystemExit("retired by another worker")
+            # Another worker took this one for dead: the supervisor starts a new incarnation.
+            raise FatalError("retired by another worker")
         if await shards.share_out():
             worker.claimer.slots.forget()
             worker.claimer.hint(None)
@@ -162,20 +161,5 @@ async def _make_partitions(pool: asyncpg.Pool) -> None:
         log.info("partitions_made", count=made)
 
 
-def entry() -> int:
-    """Reads the settings and runs; the exit code."""
-    try:
-        settings = load(Settings, os.environ)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return EXIT_MISUSED
-    if "--print-config" in sys.argv:
-        print(describe(settings))
-        return 0
-    logs.configure("worker", settings.log_level)
-    telemetry.configure("worker", endpoint=settings.otlp_endpoint, ratio=settings.trace_ratio)
-    return run(lambda stack, stop: main(settings, stack, stop))
-
-
 if __name__ == "__main__":
-    sys.exit(entry())
+    sys.exit(launch("worker", Settings, main))

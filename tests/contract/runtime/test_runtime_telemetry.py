@@ -121,7 +121,7 @@ def test_a_span_that_is_not_traced_costs_next_to_nothing() -> None:
 async def test_metrics_and_liveness_are_served() -> None:
     registry, alive = CollectorRegistry(), True
     Counter("wayfarer_test", "Counts nothing.", registry=registry).inc()
-    async with metrics.serve(_free_port(), registry=registry, healthy=lambda: alive) as port:
+    async with metrics.serve(_free_port(), registry, healthy=lambda: alive) as port:
         status, body = await _get(port, "/metrics")
         assert (status, "wayfarer_test_total 1.0" in body) == (200, True)
         assert await _get(port, "/healthz") == (200, "ok\n")

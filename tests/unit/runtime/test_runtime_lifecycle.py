@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
-from services.runtime.lifecycle import periodic, supervise, wait_any
+from services.runtime.lifecycle import FatalError, periodic, supervise, wait_any
 
 
 def start(body: str) -> "subprocess.Popen[str]":
@@ -215,6 +215,14 @@ async def test_periodic_goes_on_after_errors_and_at_once_when_there_is_more() ->
     wake.set()
     await asyncio.wait_for(loop, 10)
     assert rounds == 6
+
+
+async def test_a_fatal_error_ends_a_periodic_loop() -> None:
+    async def work() -> None:
+        raise FatalError("another has taken over")
+
+    with pytest.raises(FatalError):
+        await periodic(3600, work, asyncio.Event())
 
 
 async def test_a_wake_set_during_the_work_is_not_lost() -> None:

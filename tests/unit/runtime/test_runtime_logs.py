@@ -55,7 +55,7 @@ def test_a_process_writes_masked_json_lines() -> None:
         ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", REDACTED),
         ("Authorization: Bearer abc.def-ghi_jkl", f"Authorization: {REDACTED}"),
         ("2 + 2 @ noon", "2 + 2 @ noon"),
-        ("x" * (MAX_TEXT + 1), "x" * MAX_TEXT + "…"),
+        ("x" * MAX_TEXT + "end", "x" * (MAX_TEXT // 2) + " … " + "x" * (MAX_TEXT // 2 - 3) + "end"),
     ],
 )
 def test_masks_what_looks_secret_or_personal(raw: str, masked: str) -> None:
@@ -69,6 +69,7 @@ def test_masks_by_key_at_every_depth() -> None:
         "page_token": "abc",
         "request": {"headers": [{"authorization": "x"}], "phone": "01701234567", "n": 1.5, "ok": True},
         "email": "not an address",
+        "emails_sent": 12,
         "body": b"\x00\x01",
         "api_key": None,
     }
@@ -78,6 +79,7 @@ def test_masks_by_key_at_every_depth() -> None:
         "page_token": REDACTED,
         "request": {"headers": [{"authorization": REDACTED}], "phone": "***67", "n": 1.5, "ok": True},
         "email": "***ss",
+        "emails_sent": 12,
         "body": "<2 bytes>",
         "api_key": None,
     }

@@ -1,0 +1,1 @@
+"""Tests of Wayfarer; docs/requirements.md maps requirement ids to them."""

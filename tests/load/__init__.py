@@ -1,0 +1,1 @@
+"""Load: how fast it is, measured; `make bench` runs bench.py."""
