@@ -67,7 +67,9 @@ async def run(dsn: str, crm: HostPort, contacts: Sequence[tuple[int, UUID]], ste
         await engine.dispose()
 
 
-async def _drive(engine: AsyncEngine, stub: ActionExecutorStub, waiting: asyncio.Queue[UUID], steps: int) -> None:
+async def _drive(
+    engine: AsyncEngine, stub: ActionExecutorStub, waiting: asyncio.Queue[UUID], steps: int
+) -> None:
     while not waiting.empty():
         execution_id = waiting.get_nowait()
         for step in range(steps):
@@ -106,4 +108,6 @@ async def _step(engine: AsyncEngine, stub: ActionExecutorStub, execution_id: UUI
             .where(_EXECUTION.c.id == execution_id)
             .values(step=step + 1, updated_at=sa.func.now())
         )
-        await connection.execute(_LOG.insert().values(execution_id=execution_id, step=step, event="completed"))
+        await connection.execute(
+            _LOG.insert().values(execution_id=execution_id, step=step, event="completed")
+        )

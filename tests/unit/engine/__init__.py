@@ -1,0 +1,1 @@
+"""The pure core: what advance decides, the chain, retries, templates and conditions."""
