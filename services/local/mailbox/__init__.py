@@ -1,0 +1,1 @@
+"""A local SMTP server that keeps what it is sent, for people and tests to look at."""

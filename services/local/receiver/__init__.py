@@ -1,0 +1,1 @@
+"""A local HTTP server that keeps every request, for people and tests to look at."""

@@ -1,0 +1,272 @@
+"""The whole of Wayfarer on one machine: `async with Stack(state_dir)`; the CLI and the tests run it."""
+
+import asyncio
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from services.local import bootstrap
+from services.local.ports import FAMILIES, MOST_WORKERS, Ports, reserve
+from services.local.postgres import Postgres, reachable
+from services.local.supervisor import Supervisor
+
+LOCAL_FILE = "local.json"
+_READY_S = 40.0
+_HOST = "127.0.0.1"
+
+
+class StackError(Exception):
+    """The stack cannot run; the message says why."""
+
+
+class Stack:
+    """Real processes on loopback: PostgreSQL, API, workers, executor families, mailbox and receiver.
+
+    `state_dir` holds all data and is locked while the stack runs. `environment` is added to every
+    process's. `workers` may be 0: `start_worker` adds them later.
+    """
+
+    def __init__(
+        self,
+        state_dir: Path,
+        *,
+        port_base: int | None = None,
+        workers: int = 1,
+        environment: Mapping[str, str] | None = None,
+        postgres_settings: Mapping[str, str] | None = None,
+    ) -> None:
+        if not 0 <= workers <= MOST_WORKERS:
+            raise StackError(f"between 0 and {MOST_WORKERS} workers, not {workers}")
+        self.state_dir = state_dir
+        self._port_base = port_base
+        self._workers = workers
+        self._environment = dict(environment or {})
+        self._postgres_settings = dict(postgres_settings or {})
+        self._stack = AsyncExitStack()
+        self.ports: Ports
+        self.postgres: Postgres
+        self.prepared: bootstrap.Prepared
+        self.supervisor = Supervisor(state_dir / "logs")
+
+    @property
+    def address(self) -> str:
+        """Where the API listens."""
+        return f"{_HOST}:{self.ports.api}"
+
+    @property
+    def api_key(self) -> str:
+        """The demo account's key."""
+        return self.prepared.api_key
+
+    @property
+    def mailbox_url(self) -> str:
+        """Where the mailbox shows what arrived."""
+        return f"http://{_HOST}:{self.ports.mailbox}"
+
+    @property
+    def receiver_url(self) -> str:
+        """The HTTP receiver: webhooks go to paths under /hooks/."""
+        return f"http://{_HOST}:{self.ports.receiver}"
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._open()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def _open(self) -> None:
+        self._stack.enter_context(_locked(self.state_dir))
+        self.ports = self._stack.enter_context(reserve(self._port_base))
+        self.postgres = await self._stack.enter_async_context(
+            Postgres(self.state_dir / "postgres", self.ports.postgres, settings=self._postgres_settings)
+        )
+        self.prepared = await bootstrap.prepare(self.postgres, self.state_dir)
+        await self._stack.enter_async_context(self.supervisor)
+        for name, module, environment in self._processes():
+            await self.supervisor.start(name, module, environment)
+        for _ in range(self._workers):
+            await self.start_worker()
+        await self.wait_ready()
+        self._write_local_file()
+
+    async def start_worker(self) -> str:
+        """Adds one worker; its name."""
+        number = sum(name.startswith("worker") for name in self.supervisor.children)
+        name = f"worker-{number}"
+        environment = self._common() | {
+            "WAYFARER_DATABASE_URL": self.prepared.dsns["wayfarer_worker"],
+            "WAYFARER_METRICS_PORT": str(self.ports.worker_metrics(number)),
+        }
+        await self.supervisor.start(name, "services.worker", environment)
+        return name
+
+    def _common(self) -> dict[str, str]:
+        crm = f"{_HOST}:{self.ports.executor('crm')}"
+        return {
+            "WAYFARER_PROFILE": "local",
+            "WAYFARER_KEYRING": str(self.prepared.keyring),
+            "WAYFARER_EXECUTORS": ",".join(f"{f}={_HOST}:{self.ports.executor(f)}" for f in FAMILIES),
+            "WAYFARER_CRM_TARGET": crm,
+            **self._environment,
+        }
+
+    def _processes(self) -> Iterator[tuple[str, str, dict[str, str]]]:
+        """Name, module and environment of each process but the workers."""
+        common, ports = self._common(), self.ports
+        yield (
+            "mailbox",
+            "services.local.mailbox",
+            {
+                "WAYFARER_LISTEN": f"{_HOST}:{ports.smtp}",
+                "WAYFARER_HTTP_LISTEN": f"{_HOST}:{ports.mailbox}",
+                "WAYFARER_STORE": str(self.state_dir / "mailbox.jsonl"),
+            },
+        )
+        yield (
+            "receiver",
+            "services.local.receiver",
+            {
+                "WAYFARER_LISTEN": f"{_HOST}:{ports.receiver}",
+                "WAYFARER_STORE": str(self.state_dir / "receiver.jsonl"),
+            },
+        )
+        for family in FAMILIES:
+            yield (
+                family,
+                f"services.executors.{family}",
+                common
+                | {
+                    "WAYFARER_DATABASE_URL": self.prepared.dsns[bootstrap.database_of(family)],
+                    "WAYFARER_LISTEN": f"{_HOST}:{ports.executor(family)}",
+                    "WAYFARER_METRICS_PORT": str(ports.executor_metrics(family)),
+                    "WAYFARER_SMTP_HOST": _HOST,
+                    "WAYFARER_SMTP_PORT": str(ports.smtp),
+                    "WAYFARER_MAIL_FROM": "hello@wayfarer.example",
+                    "WAYFARER_WEBHOOK_ALLOW": f"{_HOST}:{ports.receiver}",
+                    "WAYFARER_WEBHOOK_SECRET": self.prepared.webhook_secret,
+                },
+            )
+        yield (
+            "api",
+            "services.execution_api",
+            common
+            | {
+                "WAYFARER_DATABASE_URL": self.prepared.dsns["wayfarer_api"],
+                "WAYFARER_LISTEN": self.address,
+                "WAYFARER_METRICS_PORT": str(ports.api_metrics),
+            },
+        )
+
+    async def wait_ready(self, timeout_s: float = _READY_S) -> None:
+        """Waits until every process answers. Raises StackError naming those that do not."""
+        targets = {f: f"{_HOST}:{self.ports.executor(f)}" for f in FAMILIES} | {"api": self.address}
+        listening = {"mailbox": self.ports.smtp, "receiver": self.ports.receiver}
+        listening |= {
+            name: self.ports.worker_metrics(int(name.removeprefix("worker-")))
+            for name in self.supervisor.children
+            if name.startswith("worker")
+        }
+        waits = {name: asyncio.create_task(_serving(target)) for name, target in targets.items()}
+        waits |= {name: asyncio.create_task(_listening(port)) for name, port in listening.items()}
+        _, late = await asyncio.wait(waits.values(), timeout=timeout_s)
+        for task in late:
+            task.cancel()
+        if late:
+            names = ", ".join(sorted(name for name, task in waits.items() if task in late))
+            raise StackError(f"not ready after {timeout_s:g} s: {names}; see {self.state_dir / 'logs'}")
+
+    def _write_local_file(self) -> None:
+        path = self.state_dir / LOCAL_FILE
+        path.touch(mode=0o600)
+        path.write_text(
+            json.dumps(
+                {
+                    "address": self.address,
+                    "api_key": self.api_key,
+                    "mailbox_url": self.mailbox_url,
+                    "receiver_url": self.receiver_url,
+                    "pid": os.getpid(),
+                    "postgres_pid": self.postgres.pid,
+                    "pids": self.supervisor.pids(),
+                },
+                indent=2,
+            ),
+            encoding="utf-8",
+        )
+
+
+async def _serving(target: str) -> None:
+    async with grpc.aio.insecure_channel(target, [("grpc.max_reconnect_backoff_ms", 200)]) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        while True:
+            try:
+                answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=1)
+                if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                    return
+            except grpc.aio.AioRpcError:
+                pass
+            await asyncio.sleep(0.05)
+
+
+async def _listening(port: int) -> None:
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(_HOST, port)
+        except OSError:
+            await asyncio.sleep(0.05)
+        else:
+            writer.close()
+            return
+
+
+@contextmanager
+def _locked(state_dir: Path) -> Iterator[None]:
+    """Holds the state directory; a second stack on it is refused."""
+    state_dir.mkdir(parents=True, exist_ok=True)
+    with (state_dir / "lock").open("a+", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            raise StackError(f"a stack already runs in {state_dir} (pid {file.read().strip()})") from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def default_state_dir() -> Path:
+    """$WAYFARER_HOME, else the user's data folder, else (root, whose home others cannot enter) /var/lib."""
+    if chosen := os.environ.get("WAYFARER_HOME"):
+        return Path(chosen).expanduser()
+    data = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "wayfarer"
+    return data if reachable(data / "postgres") else Path("/var/lib/wayfarer")
+
+
+@contextmanager
+def scratch_state_dir(*, keep: bool = False) -> Iterator[Path]:
+    """A fresh state directory in the temp folder that PostgreSQL's user can enter; removed after use."""
+    path = Path(tempfile.mkdtemp(prefix="wayfarer-"))
+    path.chmod(0o711)
+    try:
+        yield path
+    finally:
+        if not keep:
+            shutil.rmtree(path, ignore_errors=True)

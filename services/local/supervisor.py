@@ -1,0 +1,131 @@
+"""Keeps the stack's processes up: starts, restarts with growing pauses, stops in reverse; stack.py owns it."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from services.local.reaper import die_with_parent
+
+log = structlog.get_logger(__name__)
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
+_STEADY_S = 10.0
+"""A child that ran so long has its pause reset."""
+_GRACE_S = 12.0
+_MOST_LOG_BYTES = 20 * 1024 * 1024
+
+
+@dataclass(slots=True, eq=False)
+class Child:
+    """One process of the stack."""
+
+    name: str
+    module: str
+    environment: Mapping[str, str]
+    process: asyncio.subprocess.Process | None = None
+    watch: asyncio.Task[None] | None = None
+    stopping: bool = False
+    starts: int = 0
+    started: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Supervisor:
+    """Runs `python -m MODULE` for each child; their output goes to `logs`/NAME.log."""
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+        self.children: dict[str, Child] = {}
+
+    async def start(self, name: str, module: str, environment: Mapping[str, str]) -> None:
+        """Starts a child and keeps it up from then on."""
+        child = Child(name, module, environment)
+        self.children[name] = child
+        await self._spawn(child)
+        child.watch = asyncio.create_task(self._keep_up(child), name=f"child:{name}")
+
+    def pids(self) -> dict[str, int]:
+        """The process id of each child that is up."""
+        return {
+            name: child.process.pid
+            for name, child in self.children.items()
+            if child.process is not None and child.process.returncode is None
+        }
+
+    def kill(self, name: str) -> int:
+        """Ends a child with SIGKILL, as a crash would; it is started again. Its process id."""
+        pid = self.pids()[name]
+        self.children[name].started.clear()
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    async def stop(self, name: str) -> None:
+        """Stops a child for good: SIGTERM, and SIGKILL after 12 s."""
+        child = self.children[name]
+        child.stopping = True
+        if child.watch is not None:
+            child.watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await child.watch
+        process = child.process
+        if process is None or process.returncode is not None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(process.wait(), _GRACE_S)
+        except TimeoutError:
+            log.warning("child_had_to_be_killed", name=name)
+            process.kill()
+            await process.wait()
+
+    async def _spawn(self, child: Child) -> None:
+        path = self._logs / f"{child.name}.log"
+        if path.exists() and path.stat().st_size > _MOST_LOG_BYTES:
+            path.replace(path.with_suffix(".log.1"))
+        with path.open("ab") as output:
+            child.process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                child.module,
+                env={**os.environ, **child.environment},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                # Of a session of its own: Ctrl-C reaches us alone, and we stop it in order.
+                start_new_session=True,
+                preexec_fn=die_with_parent(signal.SIGTERM),
+            )
+        child.starts += 1
+        child.started.set()
+
+    async def _keep_up(self, child: Child) -> None:
+        loop = asyncio.get_running_loop()
+        pause = _FIRST_PAUSE_S
+        while True:
+            assert child.process is not None
+            began = loop.time()
+            code = await child.process.wait()
+            log.warning("child_died", name=child.name, code=code)
+            pause = _FIRST_PAUSE_S if loop.time() - began > _STEADY_S else min(pause * 2, _LONGEST_PAUSE_S)
+            await asyncio.sleep(pause)
+            await self._spawn(child)
+
+    async def __aenter__(self) -> Self:
+        self._logs.mkdir(parents=True, exist_ok=True)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # The API and the workers drain while their executors are still there.
+        names = list(self.children)[::-1]
+        first = [name for name in names if name == "api" or name.startswith("worker")]
+        await asyncio.gather(*(self.stop(name) for name in first))
+        await asyncio.gather(*(self.stop(name) for name in names if name not in first))
