@@ -4,13 +4,16 @@ Retries here cover connect-level UNAVAILABLE alone, within the attempt's own bud
 most three tries). Everything else is an outcome, and the durable engine decides on it.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import grpc
+import orjson
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 from wayfarer.action.v1 import action_executor_pb2 as executor_pb
 from wayfarer.action.v1 import action_pb2 as pb
 from wayfarer.action.v1.action_executor_pb2_grpc import ActionExecutorStub
+
+from execution_engine.errors import ExecutorUnavailable
 
 _MARGIN_S = 2.0
 """What the transport may add to the longest action of a batch."""
@@ -32,6 +35,16 @@ class ExecutorClient:
     async def describe(self) -> executor_pb.DescribeResponse:
         """What the family serves. Raises AioRpcError."""
         return await self._stub.Describe(executor_pb.DescribeRequest(), timeout=_DESCRIBE_S)
+
+    async def validate(
+        self, action_type: str, config: Mapping[str, object]
+    ) -> Sequence[executor_pb.ConfigFault]:
+        """Every fault of a config, merge fields unrendered. Raises ExecutorUnavailable."""
+        request = executor_pb.ValidateRequest(action_type=action_type, config=orjson.dumps(config))
+        try:
+            return (await self._stub.Validate(request, timeout=_DESCRIBE_S)).faults
+        except grpc.aio.AioRpcError as error:
+            raise ExecutorUnavailable(self.family) from error
 
     async def execute_batch(
         self, actions: Sequence[pb.Action]

@@ -5,12 +5,13 @@ A family that is down keeps its last known types; one never seen has none, and w
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
 import grpc
 import structlog
+from wayfarer.action.v1 import action_pb2 as pb
 
 from dispatcher import wire
 from dispatcher.executor_client import ExecutorClient
@@ -27,9 +28,14 @@ class Routing:
     def __init__(self, channels: Mapping[str, grpc.aio.Channel]) -> None:
         self.clients = {family: ExecutorClient(family, channel) for family, channel in channels.items()}
         self._known: dict[str, dict[str, ActionTypeInfo]] = {}
+        self._described: dict[str, Sequence[pb.ActionType]] = {}
         self.catalogue = Catalogue({})
         self._complete = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+
+    def described(self) -> list[pb.ActionType]:
+        """What the families say of their types, by name."""
+        return sorted((t for types in self._described.values() for t in types), key=lambda t: t.name)
 
     async def wait_complete(self, timeout_s: float) -> bool:
         """True once every family has described itself; False if that takes too long."""
@@ -46,6 +52,7 @@ class Routing:
                     log.info("family_not_up_yet", family=client.family, code=error.code().name)
                 await asyncio.sleep(_RETRY_S if client.family not in self._known else _REFRESH_S)
                 continue
+            self._described[client.family] = described.action_types
             self._learn(client.family, {t.name: wire.action_type_info(t) for t in described.action_types})
             await asyncio.sleep(_REFRESH_S)
 

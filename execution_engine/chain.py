@@ -34,7 +34,7 @@ def link(
     detail: str = "",
     private: bytes = b"",
 ) -> bytes:
-    """The hash (32 bytes) of one entry after `previous`. Ids hold no comma, detail no NUL: no field can shift."""
+    """The hash (32 bytes) of one entry after `previous`. Ids hold no comma, so no field can shift."""
     head = (
         f"{seq},{event},{step_id},{step_type},{visit},{attempt},{at_us},{outcome},{len(private)};{detail}\0"
     )

@@ -1,1 +1,1 @@
-"""The one-command stack: real PostgreSQL and every process of Wayfarer on loopback; the CLI and the tests run it."""
+"""The one-command stack: real PostgreSQL and every process of Wayfarer, on loopback."""

@@ -1,4 +1,4 @@
-"""Keeps the stack's processes up: starts, restarts with growing pauses, stops in reverse; stack.py owns it."""
+"""Keeps the stack's processes up: starts, restarts with growing pauses, stops; stack.py owns it."""
 
 import asyncio
 import contextlib

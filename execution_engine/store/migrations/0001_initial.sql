@@ -302,7 +302,8 @@ GRANT SELECT ON clock_offset TO wayfarer_api, wayfarer_worker;
 
 GRANT SELECT ON account, api_key, execution_history TO wayfarer_api;
 GRANT SELECT, INSERT, UPDATE ON contact, workflow, enrollment, execution TO wayfarer_api;
-GRANT SELECT, INSERT ON workflow_version, request, execution_log TO wayfarer_api;
+GRANT SELECT, INSERT ON workflow_version, execution_log TO wayfarer_api;
+GRANT SELECT, INSERT, UPDATE, DELETE ON request TO wayfarer_api;
 
 GRANT SELECT (account_id, name, active_limit, shard, settings) ON account TO wayfarer_worker;
 GRANT SELECT (account_id, workflow_id, key, name, status, published_version) ON workflow TO wayfarer_worker;

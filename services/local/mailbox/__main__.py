@@ -1,7 +1,7 @@
 """Entry point `python -m services.local.mailbox`: SMTP in, JSON out; the local stack starts it.
 
-HTTP: GET /messages, GET /count, DELETE /messages, and POST /rules {"match": RECIPIENT, "times": N, "reply": "451 …"} or
-{"drop_after_data": true} to make it misbehave for the next messages.
+HTTP: GET /messages, GET /count, DELETE /messages, and POST /rules {"match": RECIPIENT, "times": N,
+"reply": "451 …"} or {"drop_after_data": true} to make it misbehave for the next messages.
 """
 
 import asyncio

@@ -1,13 +1,13 @@
-"""Entry point `python -m services.local.receiver`: takes any request under /hooks/; the local stack starts it.
+"""Entry point `python -m services.local.receiver`: takes any request under /hooks/; stack.py starts it.
 
-GET /requests shows them, GET /count counts them, DELETE /requests forgets them, and POST /rules {"match": PATH,
-"times": N, "status": 503, "headers": {}, "delay_ms": 0, "drop": false} makes it misbehave.
+GET /requests shows them, GET /count counts them, DELETE /requests forgets them, and POST /rules
+{"match": PATH, "times": N, "status": 503, "headers": {}, "delay_ms": 0, "drop": false} makes it misbehave.
 """
 
 import asyncio
 import json
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,10 +34,8 @@ class Settings:
 
 def _shown(request: web.Request, body: bytes) -> dict[str, Any]:
     content: Any = body.decode("utf-8", "replace")
-    try:
+    with suppress(ValueError):
         content = json.loads(body)
-    except ValueError:
-        pass
     return {
         "received_at": datetime.now(UTC).isoformat(),
         "method": request.method,
@@ -60,7 +58,7 @@ def receiver(arrivals: Arrivals) -> web.Application:
         await asyncio.sleep(rule.get("delay_ms", 0) / 1000)
         if rule.get("drop"):
             assert request.transport is not None
-            request.transport.abort()  # type: ignore[attr-defined]
+            request.transport.abort()
         return web.Response(
             status=rule.get("status", 200), headers=rule.get("headers"), text=rule.get("body", "")
         )

@@ -1,0 +1,137 @@
+"""Reads executions from the hot and the history table together; the API's Get, List and Watch use it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import asyncpg as dialect
+
+from execution_engine.errors import NotFound
+from execution_engine.model import BlockedOn, ExecutionView, Priority, Status
+from execution_engine.store.tables import execution, execution_history
+
+_DIALECT = dialect.dialect()  # type: ignore[no-untyped-call]
+_SHARED = (
+    "account_id",
+    "execution_id",
+    "workflow_id",
+    "contact_id",
+    "version",
+    "status",
+    "priority",
+    "step",
+    "visit",
+    "attempt",
+    "failures",
+    "steps_run",
+    "log_seq",
+    "log_hash",
+    "reason",
+    "failure",
+    "created_at",
+    "updated_at",
+    "ended_at",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What a list shows; None for any. `before` is the last id of the page before."""
+
+    workflow_id: UUID | None = None
+    contact_id: UUID | None = None
+    status: Status | None = None
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+    before: UUID | None = None
+
+
+async def get(connection: asyncpg.Connection, account_id: int, execution_id: UUID) -> ExecutionView:
+    """One execution. Raises NotFound."""
+    hot = _hot().where(execution.c.account_id == account_id, execution.c.execution_id == execution_id)
+    past = _past().where(
+        execution_history.c.account_id == account_id, execution_history.c.execution_id == execution_id
+    )
+    rows = await _fetch(connection, sa.union_all(hot, past))
+    if not rows:
+        raise NotFound("execution", str(execution_id))
+    return _view(rows[0])
+
+
+async def page(
+    connection: asyncpg.Connection, account_id: int, chosen: Filter, size: int
+) -> list[ExecutionView]:
+    """Up to `size` executions, newest first. Ids are UUIDv7: their order is that of creation."""
+    parts = []
+    for select, table in ((_hot(), execution), (_past(), execution_history)):
+        where = [table.c.account_id == account_id]
+        if chosen.workflow_id is not None:
+            where.append(table.c.workflow_id == chosen.workflow_id)
+        if chosen.contact_id is not None:
+            where.append(table.c.contact_id == chosen.contact_id)
+        if chosen.status is not None:
+            where.append(table.c.status == int(chosen.status))
+        if chosen.created_from is not None:
+            where.append(table.c.created_at >= chosen.created_from)
+        if chosen.created_to is not None:
+            where.append(table.c.created_at < chosen.created_to)
+        if chosen.before is not None:
+            where.append(table.c.execution_id < chosen.before)
+        part = select.where(*where).order_by(table.c.execution_id.desc()).limit(size).subquery()
+        parts.append(sa.select(part))
+    both = sa.union_all(*parts).subquery()
+    rows = await _fetch(connection, sa.select(both).order_by(both.c.execution_id.desc()).limit(size))
+    return [_view(row) for row in rows]
+
+
+def _hot() -> sa.Select[tuple[object, ...]]:
+    columns = [execution.c[name] for name in _SHARED]
+    return sa.select(
+        *columns,
+        execution.c.blocked_on,
+        execution.c.parked,
+        execution.c.wake_at,
+        execution.c.attempt_open,
+        execution.c.open_seq,
+        execution.c.open_at,
+    )
+
+
+def _past() -> sa.Select[tuple[object, ...]]:
+    columns = [execution_history.c[name] for name in _SHARED]
+    return sa.select(
+        *columns,
+        sa.literal_column("0::smallint").label("blocked_on"),
+        sa.literal_column("false").label("parked"),
+        sa.literal_column("NULL::timestamptz").label("wake_at"),
+        sa.literal_column("false").label("attempt_open"),
+        sa.literal_column("0").label("open_seq"),
+        sa.literal_column("NULL::timestamptz").label("open_at"),
+    )
+
+
+async def _fetch(connection: asyncpg.Connection, statement: sa.Executable) -> list[asyncpg.Record]:
+    compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})  # type: ignore[attr-defined]
+    arguments = [compiled.params[name] for name in compiled.positiontup or ()]
+    rows: list[asyncpg.Record] = await connection.fetch(str(compiled), *arguments)
+    return rows
+
+
+def _view(row: asyncpg.Record) -> ExecutionView:
+    status = Status(row["status"])
+    moving = status in (Status.ACTIVE, Status.COMPLETED, Status.FAILED, Status.CANCELLED)
+    blocked_on = BlockedOn.NOTHING if moving else BlockedOn(row["blocked_on"])
+    if row["parked"]:
+        blocked_on = BlockedOn.WORKFLOW_PAUSED
+    return ExecutionView(
+        **{name: row[name] for name in _SHARED if name not in ("status", "priority")},
+        status=status,
+        priority=Priority(row["priority"]),
+        blocked_on=blocked_on,
+        wake_at=None if status is Status.ACTIVE else row["wake_at"],
+        attempt_open=row["attempt_open"],
+        open_seq=row["open_seq"],
+        open_at=row["open_at"],
+    )

@@ -1,0 +1,123 @@
+"""Entry point `python -m services.execution_api`: the public gRPC services on one port. Wiring only."""
+
+import asyncio
+import sys
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+import asyncpg
+from prometheus_client import CollectorRegistry
+from wayfarer.crm.v1.contact_service_pb2_grpc import add_ContactServiceServicer_to_server
+from wayfarer.execution.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
+from wayfarer.execution.v1.workflow_service_pb2_grpc import add_WorkflowServiceServicer_to_server
+
+from dispatcher.routing import Routing
+from execution_engine.store.hints import CHANGED, DUE, HintListener, HintSender
+from execution_engine.store.workflows import Outlines
+from services.execution_api.auth import AuthInterceptor
+from services.execution_api.contact_servicer import ContactServicer
+from services.execution_api.crm_records import CrmRecords
+from services.execution_api.errors import translate
+from services.execution_api.execution_servicer import Engine, ExecutionServicer
+from services.execution_api.starts import Starts
+from services.execution_api.watching import Watching
+from services.execution_api.workflow_servicer import WorkflowServicer
+from services.runtime import metrics
+from services.runtime.config import HostPort, choice, host_port, integer, number, path, setting, targets, text
+from services.runtime.database import open_pool
+from services.runtime.grpc_client import open_channel
+from services.runtime.grpc_server import serve
+from services.runtime.interceptors import ErrorInterceptor, TelemetryInterceptor, ValidationInterceptor
+from services.runtime.keyring import Keyring
+from services.runtime.lifecycle import periodic, supervise
+from services.runtime.metrics import RpcDurations
+from services.runtime.process import launch
+
+_SERVICES = (
+    "wayfarer.execution.v1.ExecutionService",
+    "wayfarer.execution.v1.WorkflowService",
+    "wayfarer.crm.v1.ContactService",
+)
+_OWED_S = 2.0
+_FORGET_S = 300.0
+_FAMILIES_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the API process needs to know."""
+
+    listen: HostPort = setting("WAYFARER_LISTEN", host_port, help="Where the public gRPC services listen.")
+    database_url: str = setting("WAYFARER_DATABASE_URL", text, secret=True, help="DSN of role wayfarer_api.")
+    keyring: Path = setting("WAYFARER_KEYRING", path, help="The keyring file.")
+    executors: dict[str, HostPort] = setting(
+        "WAYFARER_EXECUTORS", targets, help="Families and where they listen, name=host:port, by comma."
+    )
+    crm: HostPort = setting("WAYFARER_CRM_TARGET", host_port, help="Where ContactRecordService listens.")
+    profile: str = setting(
+        "WAYFARER_PROFILE", choice("local", "production"), default="production", help="local adds reflection."
+    )
+    metrics_port: int = setting("WAYFARER_METRICS_PORT", integer(0, 65535), default=0, help="0 for none.")
+    log_level: str = setting("WAYFARER_LOG_LEVEL", text, default="INFO", help="Lowest level logged.")
+    otlp_endpoint: str = setting("OTEL_EXPORTER_OTLP_ENDPOINT", text, default="", help="Empty for no traces.")
+    trace_ratio: float = setting("OTEL_TRACES_SAMPLER_ARG", number(0, 1), default=0.01, help="Share traced.")
+
+
+async def main(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -> None:
+    """Opens every part on the stack, in order of need, and serves until told to stop."""
+    registry = CollectorRegistry()
+    vault = Keyring.load(settings.keyring)
+    await stack.enter_async_context(metrics.serve(settings.metrics_port, registry=registry))
+    pool = await stack.enter_async_context(
+        open_pool(settings.database_url, name="wayfarer api", min_size=2, max_size=16)
+    )
+    durations = RpcDurations("client", registry)
+    channels = {
+        family: await stack.enter_async_context(open_channel(target, durations=durations))
+        for family, target in settings.executors.items()
+    }
+    crm = await stack.enter_async_context(open_channel(settings.crm, durations=durations))
+    routing = await stack.enter_async_context(Routing(channels))
+    due = await stack.enter_async_context(HintSender(pool, DUE))
+    watching = Watching()
+    await stack.enter_async_context(HintListener(settings.database_url, CHANGED, watching.heard))
+    records = CrmRecords(pool, vault, crm)
+    outlines = Outlines(vault)
+    engine = Engine(pool, vault, outlines, routing)
+    starts = Starts(pool, vault, outlines, due)
+    supervise(stack, periodic(_OWED_S, records.sweep, stop, name="owed"), "owed")
+    supervise(stack, periodic(_FORGET_S, lambda: _forget_requests(pool), stop, name="forget"), "forget")
+    # Without its families the API would refuse every workflow as of unknown types: give them a moment.
+    await routing.wait_complete(_FAMILIES_S)
+    await stack.enter_async_context(
+        serve(
+            settings.listen,
+            [
+                lambda server: add_ExecutionServiceServicer_to_server(
+                    ExecutionServicer(engine, starts, watching), server
+                ),
+                lambda server: add_WorkflowServiceServicer_to_server(WorkflowServicer(engine, due), server),
+                lambda server: add_ContactServiceServicer_to_server(ContactServicer(engine, records), server),
+            ],
+            _SERVICES,
+            interceptors=[
+                TelemetryInterceptor(RpcDurations("server", registry), start_traces=True),
+                ErrorInterceptor(translate),
+                AuthInterceptor(pool),
+                ValidationInterceptor(),
+            ],
+            profile=cast(Literal["local", "production"], settings.profile),
+        )
+    )
+    await stop.wait()
+
+
+async def _forget_requests(pool: asyncpg.Pool) -> bool:
+    """Deletes answers past their day, a thousand at a time."""
+    return bool(await pool.fetchval("SELECT wf_forget_requests(1000)") == 1_000)
+
+
+if __name__ == "__main__":
+    sys.exit(launch("execution_api", Settings, main))

@@ -1,0 +1,220 @@
+"""Serves ExecutionService: converts, calls the engine, converts; services/execution_api/__main__ adds it."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import asyncpg
+import orjson
+from wayfarer.execution.v1 import execution_pb2, execution_service_pb2_grpc
+from wayfarer.execution.v1 import execution_service_pb2 as pb
+
+from dispatcher.routing import Routing
+from execution_engine import ports
+from execution_engine.model import TERMINAL, ExecutionView, LogRow, Priority, Status
+from execution_engine.store import cancel, executions, logs, verify, workflows
+from execution_engine.store.accounts import account_transaction
+from execution_engine.store.enrollment import Start
+from execution_engine.store.workflows import Outlines
+from services.execution_api import convert, paging
+from services.execution_api.answers import answered, key_of
+from services.execution_api.auth import caller
+from services.execution_api.starts import Asked, Starts
+from services.execution_api.watching import Watching
+from services.runtime.interceptors import Context
+from services.runtime.telemetry import current_traceparent
+
+_LOG_PAGE = 100
+_VERIFY_DEFAULT = 1_000
+_NIL = UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What the servicers share."""
+
+    pool: asyncpg.Pool
+    vault: ports.Vault
+    outlines: Outlines
+    routing: Routing
+
+    def sensitive(self) -> Mapping[str, Sequence[str]]:
+        """Paths of personal data by action type."""
+        return {name: info.sensitive_fields for name, info in self.routing.catalogue.types.items()}
+
+
+class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
+    """The rpcs of ExecutionService; the proto says what each does."""
+
+    def __init__(self, engine: Engine, starts: Starts, watching: Watching) -> None:
+        self._engine = engine
+        self._starts = starts
+        self._watching = watching
+
+    async def StartExecution(
+        self, request: pb.StartExecutionRequest, context: Context
+    ) -> pb.StartExecutionResponse:
+        trigger = orjson.dumps(convert.plain(request.trigger)) if request.HasField("trigger") else b""
+        start = Start(
+            workflow_id=_NIL,
+            contact_id=UUID(request.contact_id),
+            priority=Priority(request.priority or Priority.NORMAL),
+            trigger=trigger,
+            traceparent=current_traceparent(),
+        )
+        asked = Asked(request.workflow, start, key_of("StartExecution", request))
+        return await self._starts.start(caller().account_id, asked)
+
+    async def GetExecution(
+        self, request: pb.GetExecutionRequest, context: Context
+    ) -> pb.GetExecutionResponse:
+        account_id = caller().account_id
+        async with account_transaction(self._engine.pool, account_id) as connection:
+            view = await executions.get(connection, account_id, UUID(request.id))
+            return pb.GetExecutionResponse(execution=await self._shown(connection, view))
+
+    async def ListExecutions(
+        self, request: pb.ListExecutionsRequest, context: Context
+    ) -> pb.ListExecutionsResponse:
+        account_id, size = caller().account_id, paging.size_of(request.page_size)
+        mark = paging.filter_mark(request)
+        before = paging.decode_id(request.page_token, mark)
+        async with account_transaction(self._engine.pool, account_id) as connection:
+            workflow_id = None
+            if request.workflow:
+                found = await workflows.find(connection, self._engine.vault, account_id, request.workflow)
+                workflow_id = found.workflow_id
+            chosen = executions.Filter(
+                workflow_id=workflow_id,
+                contact_id=UUID(request.contact_id) if request.contact_id else None,
+                status=Status(request.status) if request.status else None,
+                created_from=convert.moment(request.create_time_from)
+                if request.HasField("create_time_from")
+                else None,
+                created_to=convert.moment(request.create_time_to)
+                if request.HasField("create_time_to")
+                else None,
+                before=before,
+            )
+            views = await executions.page(connection, account_id, chosen, size + 1)
+            shown = await self._shown_all(connection, views[:size])
+        more = paging.encode(views[size - 1].execution_id.bytes, mark) if len(views) > size else ""
+        return pb.ListExecutionsResponse(executions=shown, next_page_token=more)
+
+    async def ListExecutionLogs(
+        self, request: pb.ListExecutionLogsRequest, context: Context
+    ) -> pb.ListExecutionLogsResponse:
+        account_id, size = caller().account_id, paging.size_of(request.page_size, _LOG_PAGE)
+        mark = paging.filter_mark(request)
+        raw = paging.decode(request.page_token, mark)
+        after = int.from_bytes(raw, "big") if raw else 0
+        async with account_transaction(self._engine.pool, account_id) as connection:
+            view = await executions.get(connection, account_id, UUID(request.execution_id))
+            entries = await self._entries(connection, view, after, size)
+        more = entries[size - 1].seq_end.to_bytes(4, "big") if len(entries) > size else b""
+        return pb.ListExecutionLogsResponse(
+            log_entries=[convert.log_entry(e, self._engine.sensitive()) for e in entries[:size]],
+            next_page_token=paging.encode(more, mark) if more else "",
+            total_size=view.log_seq,
+        )
+
+    async def WatchExecution(
+        self, request: pb.WatchExecutionRequest, context: Context
+    ) -> AsyncIterator[pb.WatchExecutionResponse]:
+        account_id, execution_id = caller().account_id, UUID(request.id)
+        seen, last = request.after_seq, b""
+        with self._watching.of(account_id) as changed:
+            while True:
+                changed.clear()
+                async with account_transaction(self._engine.pool, account_id) as connection:
+                    view = await executions.get(connection, account_id, execution_id)
+                    shown = await self._shown(connection, view)
+                    entries = await self._entries(connection, view, seen, 1_000)
+                state = shown.SerializeToString(deterministic=True)
+                if entries or state != last:
+                    told = [convert.log_entry(e, self._engine.sensitive()) for e in entries]
+                    yield pb.WatchExecutionResponse(execution=shown, log_entries=told)
+                    last = state
+                    seen = max([seen, *(e.seq_end for e in entries)])
+                if view.status in TERMINAL and seen >= view.log_seq:
+                    return
+                await self._watching.wait(changed)
+
+    async def CancelExecution(
+        self, request: pb.CancelExecutionRequest, context: Context
+    ) -> pb.CancelExecutionResponse:
+        who = caller()
+
+        async def work(connection: asyncpg.Connection) -> pb.CancelExecutionResponse:
+            engine = self._engine
+            await cancel.cancel(
+                connection,
+                engine.vault,
+                engine.outlines,
+                who.account_id,
+                UUID(request.id),
+                who.actor,
+                request.reason,
+            )
+            view = await executions.get(connection, who.account_id, UUID(request.id))
+            return pb.CancelExecutionResponse(execution=await self._shown(connection, view))
+
+        key = key_of("CancelExecution", request)
+        return await answered(
+            self._engine.pool, self._engine.vault, who.account_id, key, pb.CancelExecutionResponse, work
+        )
+
+    async def VerifyExecutions(
+        self, request: pb.VerifyExecutionsRequest, context: Context
+    ) -> pb.VerifyExecutionsResponse:
+        account_id = caller().account_id
+        left = request.max_executions or _VERIFY_DEFAULT
+        in_logs = verify.LogChecks(self._engine.vault, self._engine.outlines)
+        async with account_transaction(self._engine.pool, account_id) as connection:
+            checks = await verify.counts(connection, account_id)
+        before: UUID | None = None
+        while left > 0:
+            # A row and its log must be read as of one moment.
+            async with account_transaction(self._engine.pool, account_id, snapshot=True) as connection:
+                chosen = executions.Filter(before=before)
+                views = await executions.page(connection, account_id, chosen, min(left, 200))
+                for view in views:
+                    await in_logs.check(connection, account_id, view.execution_id)
+            if not views:
+                break
+            left -= len(views)
+            before = views[-1].execution_id
+        both = [*checks, in_logs.chained, in_logs.folded]
+        shown = sorted(both, key=lambda made: int(made.id[1:]))
+        return pb.VerifyExecutionsResponse(
+            checks=[convert.check(made) for made in shown], executions_checked=in_logs.checked
+        )
+
+    async def _entries(
+        self, connection: asyncpg.Connection, view: ExecutionView, after: int, size: int
+    ) -> list[LogRow]:
+        stored = await logs.rows(
+            connection, self._engine.vault, view.account_id, view.execution_id, after, size + 1
+        )
+        outline = await self._outline(connection, view)
+        return logs.entries(view, stored, outline, after)
+
+    async def _outline(
+        self, connection: asyncpg.Connection, view: ExecutionView
+    ) -> tuple[tuple[str, str], ...]:
+        return await self._engine.outlines.of(connection, view.account_id, view.workflow_id, view.version)
+
+    async def _shown(self, connection: asyncpg.Connection, view: ExecutionView) -> execution_pb2.Execution:
+        return (await self._shown_all(connection, [view]))[0]
+
+    async def _shown_all(
+        self, connection: asyncpg.Connection, views: Sequence[ExecutionView]
+    ) -> list[execution_pb2.Execution]:
+        if not views:
+            return []
+        ids = list({view.workflow_id for view in views})
+        keys = await workflows.keys(connection, views[0].account_id, ids)
+        return [
+            convert.execution(view, await self._outline(connection, view), keys[view.workflow_id])
+            for view in views
+        ]

@@ -1,0 +1,1 @@
+"""The communication family: messages to the contact through providers."""

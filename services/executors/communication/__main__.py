@@ -1,0 +1,45 @@
+"""Entry point `python -m services.executors.communication`."""
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import asyncpg
+
+from services.executors import communication
+from services.executors.communication.mailer import Mailer, Sender, sender
+from services.executors.family import Family, FamilySettings, Parts, main
+from services.runtime.config import integer, setting, text
+from services.runtime.keyring import Keyring
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(FamilySettings):
+    """What the communication family needs to know."""
+
+    smtp_host: str = setting("WAYFARER_SMTP_HOST", text, help="The mail server.")
+    smtp_port: int = setting("WAYFARER_SMTP_PORT", integer(1, 65535), default=25, help="Its port.")
+    smtp_user: str = setting("WAYFARER_SMTP_USER", text, default="", help="Empty for no login.")
+    smtp_password: str = setting(
+        "WAYFARER_SMTP_PASSWORD", text, default="", secret=True, help="Of that user."
+    )
+    mail_from: Sender = setting("WAYFARER_MAIL_FROM", sender, help='"Name <address>" or an address.')
+
+
+async def open_parts(
+    settings: Settings, stack: AsyncExitStack, pool: asyncpg.Pool, keyring: Keyring
+) -> Parts:
+    """Equip the communication family."""
+    mailer = Mailer(
+        settings.smtp_host,
+        settings.smtp_port,
+        settings.mail_from,
+        user=settings.smtp_user,
+        password=settings.smtp_password,
+    )
+    return Parts(await stack.enter_async_context(mailer))
+
+
+FAMILY = Family("communication", communication, Settings, open_parts)
+
+if __name__ == "__main__":
+    main(FAMILY)

@@ -1,0 +1,1 @@
+"""The crm family's own statements; services/executors/queries reads them."""

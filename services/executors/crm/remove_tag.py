@@ -1,0 +1,33 @@
+"""Removes a tag from the contact. The registry finds ACTION; a batch is one statement."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import asyncpg
+
+from services.executors.action import ActionDefinition, Call, DeliveryClass, Result
+from services.executors.crm import queries
+from services.executors.crm.records import ContactRecords
+from services.executors.crm.tags import TagConfig as Config
+from services.executors.crm.tags import change_tags
+from services.executors.queries import statement
+
+_STATEMENT: Final = statement("remove_tags", queries.__name__)
+
+
+async def apply(
+    connection: asyncpg.Connection, calls: Sequence[Call[Config]], records: ContactRecords
+) -> list[Result]:
+    """Removes a tag from the contact, for every call of the batch."""
+    return await change_tags(connection, _STATEMENT, calls)
+
+
+ACTION: Final = ActionDefinition(
+    name="remove_tag",
+    summary="Removes a tag from the contact.",
+    config=Config,
+    sample={"tag": "vip"},
+    delivery=DeliveryClass.TX,
+    apply=apply,
+    max_batch=500,
+)

@@ -1,0 +1,123 @@
+"""Sets fields of the contact. The registry finds ACTION; a batch reads and writes all its records at once.
+
+Address (email, phone) belongs to the orchestrator: it is returned as a contact change, not stored here.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Final
+from zoneinfo import available_timezones
+
+import asyncpg
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    EmailStr,
+    Field,
+    JsonValue,
+    StringConstraints,
+    model_validator,
+)
+
+from services.executors.action import (
+    ActionConfig,
+    ActionDefinition,
+    Call,
+    DeliveryClass,
+    JsonObject,
+    Result,
+    succeeded,
+)
+from services.executors.crm.records import ContactKey, ContactRecords, merged
+from services.executors.crm.tags import CONTACT_NOT_FOUND
+
+_FIELD: Final = re.compile(r"fields\.[A-Za-z0-9_][A-Za-z0-9_ -]{0,99}")
+_ADDRESS: Final[tuple[str, ...]] = ("email", "phone")
+
+
+def _time_zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError("must be an IANA time zone, e.g. Europe/Berlin")
+    return name
+
+
+Name = Annotated[str, StringConstraints(max_length=200)]
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
+Phone = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$")]
+
+
+class Changes(ActionConfig):
+    """What to set; null removes. The account's own fields are keys like "fields.plan"."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra={"minProperties": 1})
+    __pydantic_extra__: dict[str, JsonValue]
+
+    first_name: Name | None = None
+    last_name: Name | None = None
+    time_zone: TimeZone | None = None
+    email: EmailStr | None = None
+    phone: Phone | None = None
+
+    @model_validator(mode="after")
+    def _check_names(self) -> "Changes":
+        wrong = sorted(name for name in self.__pydantic_extra__ if not _FIELD.fullmatch(name))
+        if wrong:
+            raise ValueError(f"unknown: {', '.join(wrong[:10])}; own fields are written fields.NAME")
+        if not self.model_fields_set:
+            raise ValueError("must set something")
+        return self
+
+
+class Config(ActionConfig):
+    """Which changes."""
+
+    set: Annotated[Changes, Field(description="What to set, by name; null removes.")]
+
+
+async def apply(
+    connection: asyncpg.Connection, calls: Sequence[Call[Config]], records: ContactRecords
+) -> list[Result]:
+    """Change the records of the batch's contacts; several calls on one contact follow each other."""
+    current = await records.locked(connection, [_contact(call) for call in calls])
+    changed: dict[ContactKey, JsonObject] = {}
+    results: list[Result] = []
+    for call in calls:
+        key = _contact(call)
+        if key not in current:
+            results.append(CONTACT_NOT_FOUND)
+            continue
+        patch, address = _split(call.config)
+        new = merged(current[key], patch)
+        if new != current[key]:
+            changed[key] = new
+        is_changed = new != current[key]
+        current[key] = new
+        results.append(succeeded({"changed": is_changed or bool(address)}, contact_changes=address))
+    await records.write(connection, changed)
+    return results
+
+
+def _split(config: Config) -> tuple[JsonObject, JsonObject]:
+    """Give the record's patch and the changes that are the orchestrator's."""
+    given: JsonObject = config.set.model_dump(mode="json", exclude_unset=True)
+    address: JsonObject = {name: given.pop(name) for name in _ADDRESS if name in given}
+    own = {name: given.pop(name) for name in list(given) if name.startswith("fields.")}
+    if own:
+        given["fields"] = {name.removeprefix("fields."): value for name, value in own.items()}
+    return given, address
+
+
+def _contact(call: Call[Config]) -> ContactKey:
+    return call.key.account_id, call.contact_id
+
+
+ACTION: Final = ActionDefinition(
+    name="update_contact",
+    summary="Sets fields of the contact.",
+    config=Config,
+    sample={"set": {"first_name": "Ada", "fields.plan": "pro"}},
+    delivery=DeliveryClass.TX,
+    apply=apply,
+    sensitive_fields=("set",),
+    max_batch=500,
+)

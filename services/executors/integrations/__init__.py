@@ -1,0 +1,1 @@
+"""The integrations family: calls to systems of other people."""
