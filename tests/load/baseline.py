@@ -7,16 +7,18 @@ to the same crm executor, UPDATE, two log inserts, COMMIT.
 import asyncio
 import time
 from collections.abc import Sequence
-from uuid import UUID, uuid4
+from datetime import UTC, datetime
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-
-from services.runtime.config import HostPort
-from services.runtime.grpc_client import open_channel
 from wayfarer.action.v1 import action_executor_pb2 as executor_pb
 from wayfarer.action.v1 import action_pb2 as pb
 from wayfarer.action.v1.action_executor_pb2_grpc import ActionExecutorStub
+
+from execution_engine.ids import new_id
+from services.runtime.config import HostPort
+from services.runtime.grpc_client import open_channel
 
 _IN_FLIGHT = 20
 _METADATA = sa.MetaData()
@@ -51,7 +53,13 @@ async def run(dsn: str, crm: HostPort, contacts: Sequence[tuple[int, UUID]], ste
             await connection.run_sync(_METADATA.drop_all)
             await connection.run_sync(_METADATA.create_all)
             rows = [
-                {"id": uuid4(), "contact_id": contact, "account_id": account, "status": "ACTIVE", "step": 0}
+                {
+                    "id": new_id(datetime.now(UTC)),
+                    "contact_id": contact,
+                    "account_id": account,
+                    "status": "ACTIVE",
+                    "step": 0,
+                }
                 for account, contact in contacts
             ]
             await connection.execute(_EXECUTION.insert(), rows)

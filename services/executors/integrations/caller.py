@@ -167,7 +167,8 @@ def _was_refused(error: BaseException | None) -> bool:
     """Whether the guard is among the causes; with several addresses they come as a group."""
     seen = 0
     while error is not None and seen < 10:
-        if isinstance(error, AddressRefusedError):
+        # InvalidURL: aiohttp's own refusal of odd spellings of an address, such as 2130706433.
+        if isinstance(error, AddressRefusedError | aiohttp.InvalidURL):
             return True
         if isinstance(error, BaseExceptionGroup):
             return any(_was_refused(one) for one in error.exceptions)
