@@ -278,10 +278,12 @@ async def _half_load(
     ended = await observer.fetchval("SELECT count(*) FROM execution_history")
     before, started = histogram(port), time.monotonic()
     begun, sent = started, 0
+    # Account by account, so that offering the load costs few transactions: it is not what is measured.
+    contacts = sorted(people.contacts)
     while time.monotonic() - begun < sizes.half_load_s:
         due = int((time.monotonic() - begun) * actions_per_s / STEPS)
         if due > sent:
-            batch = [people.contacts[n % len(people.contacts)] for n in range(sent, due)]
+            batch = [contacts[n % len(contacts)] for n in range(sent, due)]
             await starter.start(batch)
             sent = due
         await asyncio.sleep(0.01)
