@@ -1,0 +1,1 @@
+"""Fault injection: processes killed while executions run, and what must hold after."""

@@ -1,0 +1,217 @@
+"""Fixtures of the executors' contract tests: one PostgreSQL, the families, real providers."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from services.executors.communication.__main__ import FAMILY as COMMUNICATION
+from services.executors.communication.__main__ import Settings as CommunicationSettings
+from services.executors.communication.mailer import Sender
+from services.executors.crm.__main__ import FAMILY as CRM
+from services.executors.family import Family, FamilySettings, Parts
+from services.executors.integrations.__main__ import FAMILY as INTEGRATIONS
+from services.executors.integrations.__main__ import Settings as IntegrationsSettings
+from services.local.postgres import Postgres
+from services.runtime.config import HostPort
+from tests.contract.executors import oddities
+from tests.contract.executors.oddities.words import Words
+from tests.contract.executors.world import (
+    SECRET,
+    Client,
+    Mailbox,
+    Receiver,
+    make_database,
+    open_client,
+    write_keyring,
+)
+
+LOOPBACK = HostPort("127.0.0.1", 0)
+
+
+@pytest.fixture(scope="session")
+async def postgres() -> AsyncIterator[Postgres]:
+    folder = Path(tempfile.mkdtemp(prefix="wayfarer-executors-"))
+    os.chmod(folder, 0o755)  # the server runs as another user
+    port = await _free_port()
+    async with Postgres(folder / "data", port, settings={"shared_buffers": "32MB"}) as running:
+        yield running
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def keyring(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_keyring(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(scope="session")
+async def crm(postgres: Postgres, keyring: Path) -> AsyncIterator[Client]:
+    url = await make_database(postgres, "crm")
+    settings = FamilySettings(database_url=url, keyring=keyring, listen=LOOPBACK, profile="local")
+    async with open_client(CRM, settings, {"url": url}) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+async def communication(postgres: Postgres, keyring: Path, mailbox: Mailbox) -> AsyncIterator[Client]:
+    settings = CommunicationSettings(
+        database_url=await make_database(postgres, "communication"),
+        keyring=keyring,
+        listen=LOOPBACK,
+        profile="local",
+        smtp_host=mailbox.host,
+        smtp_port=mailbox.port,
+        mail_from=Sender("Wayfarer", "no-reply@example.test"),
+    )
+    async with open_client(COMMUNICATION, settings) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+async def integrations(postgres: Postgres, keyring: Path, receiver: Receiver) -> AsyncIterator[Client]:
+    url = await make_database(postgres, "integrations")
+    settings = IntegrationsSettings(
+        database_url=url,
+        keyring=keyring,
+        listen=LOOPBACK,
+        profile="local",
+        webhook_allow=(HostPort("127.0.0.1", receiver.port),),
+        webhook_secret=SECRET,
+    )
+    environment = {
+        **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
+        "WAYFARER_DATABASE_URL": url,
+        "WAYFARER_KEYRING": str(keyring),
+        "WAYFARER_PROFILE": "local",
+        "WAYFARER_WEBHOOK_ALLOW": f"127.0.0.1:{receiver.port}",
+        "WAYFARER_WEBHOOK_SECRET": SECRET,
+    }
+    async with open_client(INTEGRATIONS, settings, environment) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def words() -> Words:
+    return Words()
+
+
+@pytest.fixture(scope="session")
+async def odd(
+    communication: Client, keyring: Path, words: Words, postgres: Postgres
+) -> AsyncIterator[Client]:
+    """The oddities, on the communication family's ledger."""
+
+    async def open_parts(*_: object) -> Parts:
+        return Parts(words)
+
+    family: Family[FamilySettings] = Family("oddities", oddities, FamilySettings, open_parts)
+    settings = FamilySettings(
+        database_url=postgres.dsn("wayfarer_communication"), keyring=keyring, listen=LOOPBACK, profile="local"
+    )
+    async with open_client(family, settings) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+async def mailbox() -> AsyncIterator[Mailbox]:
+    box = Mailbox()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(
+        lambda: SMTP(_Postbox(box), loop=loop, hostname="mail.test"), "127.0.0.1", 0
+    )
+    box.host, box.port = server.sockets[0].getsockname()[:2]
+    yield box
+    server.close()
+
+
+@pytest.fixture(scope="session")
+async def receiver() -> AsyncIterator[Receiver]:
+    kept = Receiver()
+
+    async def take(request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        kept.calls.append((request.path, dict(request.headers), body))
+        return await _answer(request, kept)
+
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", take)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    kept.port = runner.addresses[0][1]
+    yield kept
+    kept.hold.set()
+    await runner.cleanup()
+
+
+async def _answer(request: web.Request, kept: Receiver) -> web.StreamResponse:
+    """Do what the path says: /status/429, /hang, /reset, /json, /large, /redirect, /chosen-retry/DATE."""
+    match request.path.split("/")[1:]:
+        case ["status", code, *_]:
+            headers = {"Retry-After": request.query["after"]} if "after" in request.query else {}
+            return web.Response(status=int(code), headers=headers)
+        case ["hang", *_]:
+            kept.arrived.set()
+            await kept.hold.wait()
+            return web.Response()
+        case ["reset", *_]:
+            assert request.transport is not None
+            request.transport.abort()
+            return web.Response()
+        case ["large", *_]:
+            return web.Response(body=b"y" * 300_000)
+        case ["redirect", *_]:
+            return web.Response(status=302, headers={"Location": "http://169.254.169.254/"})
+        case _:
+            return web.json_response({"taken": True, "nul": "a\x00b"})
+
+
+class _Postbox:
+    """aiosmtpd's handler: answers as the mailbox was told."""
+
+    def __init__(self, box: Mailbox) -> None:
+        self._box = box
+
+    async def handle_EHLO(
+        self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        next(self._box.connections)
+        session.host_name = hostname
+        return responses
+
+    async def handle_RCPT(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        reply = self._box.replies.get(address, "")
+        if reply.startswith("rcpt:"):
+            return reply.removeprefix("rcpt:")
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        address = envelope.rcpt_tos[0]
+        reply = self._box.replies.get(address, "")
+        if reply.startswith("data:"):
+            return reply.removeprefix("data:")
+        content = envelope.content
+        assert isinstance(content, bytes)
+        self._box.messages.append((address, content))
+        if reply == "drop":
+            assert isinstance(server.transport, asyncio.Transport)
+            server.transport.abort()
+        return "250 taken"
+
+
+async def _free_port() -> int:
+    server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+    port: int = server.sockets[0].getsockname()[1]
+    server.close()
+    await server.wait_closed()
+    return port

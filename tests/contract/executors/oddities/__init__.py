@@ -1,0 +1,1 @@
+"""A family of actions that misbehave or wait for a test's word, for what no decent action shows."""

@@ -1,0 +1,249 @@
+"""What holds for every action type of every family, and what the runtime promises whatever the type."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import grpc
+import pytest
+from pydantic import TypeAdapter
+from wayfarer.action.v1 import action_executor_pb2 as wire
+from wayfarer.action.v1 import action_pb2
+from wayfarer.common.v1 import failure_pb2
+
+from services.executors import communication as communication_package
+from services.executors import crm as crm_package
+from services.executors import integrations as integrations_package
+from services.executors.registry import Registry
+from tests.contract.executors.world import ACCOUNT, TIMEOUT_S, Client, Receiver, make_action, uuid7
+
+FAMILIES = {"communication": communication_package, "crm": crm_package, "integrations": integrations_package}
+TYPES = [
+    (family, name)
+    for family, package in FAMILIES.items()
+    for name in Registry.scan(family, package).definitions
+]
+
+
+@dataclass(frozen=True)
+class Case:
+    """An action type under test: its family, its description, and how to make an attempt of its sample."""
+
+    client: Client
+    described: action_pb2.ActionType
+    make: Callable[..., action_pb2.Action]
+    effects: Callable[[action_pb2.Action], int] | None = None
+
+
+async def add_contact(crm: Client, contact_id: uuid.UUID) -> uuid.UUID:
+    await crm.database.execute(
+        "INSERT INTO contact_record (account_id, contact_id, revision, data_sealed) VALUES ($1, $2, 1, $3)",
+        ACCOUNT,
+        contact_id,
+        sealed_data(),
+    )
+    return contact_id
+
+
+def sealed_data(data: bytes = b'{"first_name":"Ada"}') -> bytes:
+    from services.executors.crm.records import PURPOSE
+    from services.runtime.keyring import Keyring
+
+    return Keyring(1, {1: b"01234567890123456789012345678901"}).seal(PURPOSE, ACCOUNT, data)
+
+
+@pytest.fixture(params=TYPES, ids=[name for _, name in TYPES])
+async def case(
+    request: pytest.FixtureRequest,
+    crm: Client,
+    communication: Client,
+    integrations: Client,
+    receiver: Receiver,
+) -> Case:
+    family, name = request.param
+    client = {"crm": crm, "communication": communication, "integrations": integrations}[family]
+    types = (await client.stub.Describe(wire.DescribeRequest(), timeout=TIMEOUT_S)).action_types
+    described = next(one for one in types if one.name == name)
+    config = json.loads(described.sample_config)
+    if name == "webhook_call":
+        config["url"] = receiver.url(f"/contract/{uuid.uuid4()}")
+    contact_id = await add_contact(crm, uuid7())
+
+    def make(**changes: Any) -> action_pb2.Action:
+        return make_action(
+            name, config, contact_id=contact_id, contact={"email": "ada@example.test"}, **changes
+        )
+
+    return Case(client, described, make)
+
+
+async def test_describes_itself(case: Case) -> None:
+    schema = json.loads(case.described.config_schema)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert schema["type"] == "object"
+    assert schema["additionalProperties"] is False
+    assert case.described.summary.endswith(".")
+    assert case.described.delivery_class != action_pb2.DELIVERY_CLASS_UNSPECIFIED
+    assert case.described.default_timeout.ToTimedelta().total_seconds() > 0
+    assert 1 <= case.described.max_batch <= 1000
+    assert case.described.version == 1
+    assert set(case.described.sensitive_fields) <= set(schema["properties"])
+
+
+async def test_sample_is_valid_and_succeeds(case: Case) -> None:
+    request = wire.ValidateRequest(
+        action_type=case.described.name, config=case.described.sample_config.encode()
+    )
+    assert not (await case.client.stub.Validate(request, timeout=TIMEOUT_S)).faults
+    result = await case.client.execute(case.make())
+    assert result.outcome == action_pb2.OUTCOME_SUCCEEDED, result
+    assert result.certainty == action_pb2.CERTAINTY_DONE
+    assert not result.replayed
+    TypeAdapter(dict[str, Any]).validate_json(result.output)
+
+
+async def test_names_every_fault_of_a_config(case: Case) -> None:
+    schema = json.loads(case.described.config_schema)
+    bad = json.dumps({"surplus": 1, **{name: [] for name in schema.get("required", ())}}).encode()
+    request = wire.ValidateRequest(action_type=case.described.name, config=bad)
+    faults = (await case.client.stub.Validate(request, timeout=TIMEOUT_S)).faults
+    assert {fault.path for fault in faults} >= {"surplus", *schema.get("required", ())}
+    assert all(fault.rule and fault.message for fault in faults)
+    result = await case.client.execute(make_action(case.described.name, {"surplus": 1}))
+    assert (result.outcome, result.certainty) == (action_pb2.OUTCOME_FAILED, action_pb2.CERTAINTY_NOT_DONE)
+    assert result.failure.error_class == failure_pb2.ERROR_CLASS_CONFIGURATION
+
+
+async def test_config_that_is_no_json_is_a_fault(case: Case) -> None:
+    request = wire.ValidateRequest(action_type=case.described.name, config=b"{not json")
+    assert (await case.client.stub.Validate(request, timeout=TIMEOUT_S)).faults
+
+
+async def test_same_key_again_answers_the_recorded_result(case: Case) -> None:
+    action = case.make()
+    first = await case.client.execute(action)
+    again = await case.client.execute(action)
+    assert again.replayed
+    again.replayed = False
+    assert again == first
+
+
+async def test_same_key_twice_in_a_batch_and_beside_it(case: Case) -> None:
+    action = case.make()
+    answers = await asyncio.gather(
+        case.client.batch([action, action]), case.client.batch([action, case.make()])
+    )
+    results = [answers[0][0], answers[0][1], answers[1][0]]
+    assert {result.outcome for result in results} == {action_pb2.OUTCOME_SUCCEEDED}
+    assert sorted(result.replayed for result in results) == [False, True, True]
+
+
+async def test_reconcile_closes_out_a_zombie(case: Case) -> None:
+    action = case.make(fence=4)
+    finding = await case.client.reconcile(action, fence=5)
+    assert finding.finding == wire.FINDING_NOT_DONE
+    zombie = await case.client.execute(action)
+    assert zombie.failure.code == "STALE_FENCE"
+    assert zombie.certainty == action_pb2.CERTAINTY_NOT_DONE
+    action.fence = 5
+    assert (await case.client.execute(action)).outcome == action_pb2.OUTCOME_SUCCEEDED
+    done = await case.client.reconcile(action, fence=6)
+    assert done.finding == wire.FINDING_DONE
+    assert done.result.outcome == action_pb2.OUTCOME_SUCCEEDED
+
+
+async def test_stale_attempt_is_refused_after_a_failure(case: Case) -> None:
+    action = case.make(fence=3, attempt=2)
+    await case.client.database.execute(
+        "INSERT INTO effect_ledger (account_id, execution_id, step_id, visit, fence, attempt, state, result)"
+        " VALUES ($1, $2, 'step', 1, 3, 2, 3, '\\x00')",
+        ACCOUNT,
+        uuid.UUID(bytes=action.effect_key.execution_id),
+    )
+    action.attempt = 1
+    assert (await case.client.execute(action)).failure.code == "STALE_FENCE"
+    action.attempt = 3
+    assert (await case.client.execute(action)).outcome == action_pb2.OUTCOME_SUCCEEDED
+
+
+async def test_an_unstorable_or_unknown_neighbour_harms_nobody(case: Case) -> None:
+    far = uuid.UUID(bytes=b"\xff" * 6 + uuid7().bytes[6:])  # no month has a partition for it
+    poison = case.make(execution_id=far)
+    stranger = case.make()
+    stranger.action_type = "no_such_type"
+    nameless = case.make()
+    nameless.effect_key.step_id = "a\x00b"
+    good = [case.make() for _ in range(4)]
+    results = await case.client.batch([good[0], poison, good[1], stranger, good[2], nameless, good[3]])
+    outcomes = [result.outcome for result in results]
+    assert [outcomes[place] for place in (0, 2, 4, 6)] == [action_pb2.OUTCOME_SUCCEEDED] * 4
+    assert all(results[place].certainty == action_pb2.CERTAINTY_NOT_DONE for place in (1, 3, 5))
+    assert results[3].failure.code == "UNKNOWN_ACTION_TYPE"
+    assert results[5].failure.code == "ACTION_INVALID"
+
+
+async def test_preview_does_nothing(case: Case) -> None:
+    action = case.make()
+    request = wire.PreviewRequest(action=action)
+    preview = json.loads((await case.client.stub.Preview(request, timeout=TIMEOUT_S)).preview)
+    assert preview
+    assert await case.client.row(action) is None
+
+
+async def test_results_are_not_readable_in_the_ledger(case: Case) -> None:
+    action = case.make()
+    result = await case.client.execute(action)
+    row = await case.client.row(action)
+    assert row is not None
+    assert (row["state"], row["fence"], row["attempt"]) == (2, 1, 1)
+    if case.client.family != "crm" or result.contact_changes:
+        assert result.output not in row["result"]
+
+
+async def test_unknown_type_is_not_found(crm: Client) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await crm.execute(make_action("no_such_type", {}))
+    assert refused.value.code() == grpc.StatusCode.NOT_FOUND
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await crm.stub.Validate(wire.ValidateRequest(action_type="no_such_type"), timeout=TIMEOUT_S)
+    assert refused.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+async def test_batch_of_none_is_refused(crm: Client) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await crm.batch([])
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_reconcile_answers_in_order(crm: Client) -> None:
+    contact_id = await add_contact(crm, uuid7())
+    done = make_action("add_tag", {"tag": "x"}, contact_id=contact_id)
+    await crm.execute(done)
+    absent = make_action("add_tag", {"tag": "x"}, contact_id=contact_id)
+    items = [
+        wire.ReconcileItem(effect_key=one.effect_key, account_id=ACCOUNT, action_type="add_tag", fence=2)
+        for one in (absent, done, absent)
+    ]
+    response = await crm.stub.Reconcile(wire.ReconcileRequest(items=items), timeout=TIMEOUT_S)
+    assert [one.finding for one in response.findings] == [
+        wire.FINDING_NOT_DONE,
+        wire.FINDING_DONE,
+        wire.FINDING_NOT_DONE,
+    ]
+
+
+async def test_ledger_role_owns_nothing(crm: Client) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await crm.database.execute("DELETE FROM effect_ledger")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await crm.database.execute("CREATE TABLE stray (id int)")
+    parts = await crm.database.fetchval(
+        "SELECT count(*) FROM pg_inherits WHERE inhparent = 'effect_ledger'::regclass"
+    )
+    assert parts == 6
+    assert not await crm.database.fetch("SELECT effect_ledger_extend(3, 100)")
+    assert len(await crm.database.fetch("SELECT effect_ledger_extend(4, 100)")) == 1

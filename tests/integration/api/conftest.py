@@ -1,0 +1,62 @@
+"""Fixtures of the API's integration tests: the local stack's real processes, once per run, without a worker."""
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from services.local.ports import PortsTaken, reserve
+from services.local.stack import Stack
+from services.runtime.grpc_client import open_channel
+from tests.integration.api.world import Client, World
+
+_PORT_BASES = range(8_600, 9_900, 100)
+
+
+@pytest.fixture(scope="session")
+async def world() -> AsyncIterator[World]:
+    folder = Path(tempfile.mkdtemp(prefix="wayfarer-api-"))
+    folder.chmod(0o755)  # the server runs as another user
+    async with (
+        Stack(folder, port_base=_free_base(), workers=0, postgres_settings={"shared_buffers": "64MB"}) as stack,
+        open_channel(stack.address) as channel,
+        asyncpg.create_pool(stack.prepared.dsns["wayfarer_owner"], min_size=1, max_size=4) as owner,
+    ):
+        yield World(stack, channel, owner)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+async def client(world: World) -> Client:
+    """A caller of a fresh account."""
+    return await world.client()
+
+
+@pytest.fixture
+async def other(world: World) -> Client:
+    """A caller of another fresh account."""
+    return await world.client()
+
+
+@pytest.fixture(scope="module")
+async def worker(world: World) -> AsyncIterator[str]:
+    """A worker for the module's tests, up when they begin."""
+    name = await world.stack.start_worker()
+    await world.stack.wait_ready()
+    yield name
+    await world.stack.supervisor.stop(name)
+    del world.stack.supervisor.children[name]
+
+
+def _free_base() -> int:
+    """The first free base above those that people's own stacks use."""
+    for base in _PORT_BASES:
+        try:
+            with reserve(base):
+                return base
+        except PortsTaken:
+            continue
+    raise PortsTaken("every base of the tests is in use")

@@ -1,0 +1,248 @@
+"""What the API's tests drive: the stack's real processes, accounts of their own, and a client that reads errors."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
+
+import asyncpg
+import grpc
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.struct_pb2 import Struct
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from google.rpc.status_pb2 import Status
+from wayfarer.crm.v1 import contact_pb2
+from wayfarer.crm.v1 import contact_service_pb2 as contact_pb
+from wayfarer.crm.v1.contact_service_pb2_grpc import ContactServiceStub
+from wayfarer.execution.v1 import execution_pb2
+from wayfarer.execution.v1 import execution_service_pb2 as pb
+from wayfarer.execution.v1 import workflow_service_pb2 as workflow_pb
+from wayfarer.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
+from wayfarer.execution.v1.workflow_service_pb2_grpc import WorkflowServiceStub
+
+from services.local.bootstrap import add_account, new_api_key
+from services.local.stack import Stack
+
+T = TypeVar("T")
+TIMEOUT_S = 20.0
+NOWHERE = "01890a5d-ac96-774b-bcce-b302099a8057"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An error as a caller's program reads it."""
+
+    code: grpc.StatusCode
+    message: str
+    reason: str
+    metadata: dict[str, str] = field(default_factory=dict)
+    rules: dict[str, str] = field(default_factory=dict)
+    """Rule by the path of the field at fault."""
+    texts: dict[str, str] = field(default_factory=dict)
+    """Description by path."""
+
+
+def refusal_of(error: grpc.aio.AioRpcError) -> Refusal:
+    """The details in an error's trailers."""
+    raw = next((v for k, v in error.trailing_metadata() if k == "grpc-status-details-bin"), b"")
+    info, bad = ErrorInfo(), BadRequest()
+    for detail in Status.FromString(raw).details:
+        detail.Unpack(info)
+        detail.Unpack(bad)
+    return Refusal(
+        error.code(),
+        error.details() or "",
+        info.reason,
+        dict(info.metadata),
+        {v.field: v.reason for v in bad.field_violations},
+        {v.field: v.description for v in bad.field_violations},
+    )
+
+
+async def refused(call: Awaitable[object]) -> Refusal:
+    """The error of a call that must not succeed."""
+    try:
+        answer = await call
+    except grpc.aio.AioRpcError as error:
+        return refusal_of(error)
+    raise AssertionError(f"not refused: {answer}")
+
+
+async def until(look: Callable[[], Awaitable[T | None]], timeout_s: float = TIMEOUT_S) -> T:
+    """What `look` gives once it gives something; for states no stream tells of."""
+    async with asyncio.timeout(timeout_s):
+        while True:
+            found = await look()
+            if found:
+                return found
+            await asyncio.sleep(0.02)
+
+
+class Client:
+    """One account's caller; every call has a deadline and its key."""
+
+    def __init__(self, account_id: int, key: str, channel: grpc.aio.Channel) -> None:
+        self.account_id = account_id
+        self.key = key
+        self.executions = ExecutionServiceStub(channel)
+        self.workflows = WorkflowServiceStub(channel)
+        self.contacts = ContactServiceStub(channel)
+
+    async def call(self, method: Any, request: Any) -> Any:
+        """One unary call."""
+        return await method(
+            request, timeout=TIMEOUT_S, metadata=(("authorization", f"Bearer {self.key}"),)
+        )
+
+    def watch(self, execution_id: str, after_seq: int = 0) -> Any:
+        """A stream of an execution's changes."""
+        return self.executions.WatchExecution(
+            pb.WatchExecutionRequest(id=execution_id, after_seq=after_seq),
+            timeout=TIMEOUT_S,
+            metadata=(("authorization", f"Bearer {self.key}"),),
+        )
+
+    async def apply(self, document: str | dict[str, Any], **more: Any) -> workflow_pb.ApplyWorkflowResponse:
+        text = document if isinstance(document, str) else json.dumps(document)
+        request = workflow_pb.ApplyWorkflowRequest(document=text, **more)
+        answer: workflow_pb.ApplyWorkflowResponse = await self.call(self.workflows.ApplyWorkflow, request)
+        return answer
+
+    async def publish(self, document: dict[str, Any]) -> str:
+        """An active workflow of this document; its id."""
+        return (await self.apply(document, publish=True)).workflow.id
+
+    async def contact(self, **fields: Any) -> contact_pb2.Contact:
+        """A new contact."""
+        request = contact_pb.CreateContactRequest(contact=contact_pb2.Contact(**fields))
+        answer: contact_pb.CreateContactResponse = await self.call(self.contacts.CreateContact, request)
+        return answer.contact
+
+    async def read_contact(self, contact_id: str) -> contact_pb2.Contact:
+        answer: contact_pb.GetContactResponse = await self.call(
+            self.contacts.GetContact, contact_pb.GetContactRequest(id=contact_id)
+        )
+        return answer.contact
+
+    async def update_contact(self, contact_id: str, *paths: str, **fields: Any) -> contact_pb2.Contact:
+        request = contact_pb.UpdateContactRequest(
+            contact=contact_pb2.Contact(id=contact_id, **fields), update_mask=FieldMask(paths=paths)
+        )
+        answer: contact_pb.UpdateContactResponse = await self.call(self.contacts.UpdateContact, request)
+        return answer.contact
+
+    async def start(self, workflow: str, contact_id: str, **more: Any) -> pb.StartExecutionResponse:
+        request = pb.StartExecutionRequest(workflow=workflow, contact_id=contact_id, **more)
+        answer: pb.StartExecutionResponse = await self.call(self.executions.StartExecution, request)
+        return answer
+
+    async def get(self, execution_id: str) -> execution_pb2.Execution:
+        answer: pb.GetExecutionResponse = await self.call(
+            self.executions.GetExecution, pb.GetExecutionRequest(id=execution_id)
+        )
+        return answer.execution
+
+    async def listed(self, **filters: Any) -> pb.ListExecutionsResponse:
+        answer: pb.ListExecutionsResponse = await self.call(
+            self.executions.ListExecutions, pb.ListExecutionsRequest(**filters)
+        )
+        return answer
+
+    async def logs(self, execution_id: str, **paging: Any) -> pb.ListExecutionLogsResponse:
+        answer: pb.ListExecutionLogsResponse = await self.call(
+            self.executions.ListExecutionLogs,
+            pb.ListExecutionLogsRequest(execution_id=execution_id, **paging),
+        )
+        return answer
+
+    async def cancel(self, execution_id: str, **more: Any) -> execution_pb2.Execution:
+        answer: pb.CancelExecutionResponse = await self.call(
+            self.executions.CancelExecution, pb.CancelExecutionRequest(id=execution_id, **more)
+        )
+        return answer.execution
+
+    async def verify(self) -> dict[str, int]:
+        """Violations by invariant."""
+        answer: pb.VerifyExecutionsResponse = await self.call(
+            self.executions.VerifyExecutions, pb.VerifyExecutionsRequest()
+        )
+        return {check.id: check.violations for check in answer.checks}
+
+    async def watched_to_end(self, execution_id: str) -> tuple[execution_pb2.Execution, list[Any]]:
+        """The execution as it ended, and every log entry, as Watch told them."""
+        last, entries = None, []
+        async for change in self.watch(execution_id):
+            last = change.execution
+            entries += change.log_entries
+        assert last is not None
+        return last, entries
+
+
+@dataclass(slots=True)
+class World:
+    """The running stack, its API's channel, and the engine's database as its owner sees it."""
+
+    stack: Stack
+    channel: grpc.aio.Channel
+    owner: asyncpg.Pool
+
+    async def client(self, active_limit: int = 100) -> Client:
+        """A caller of an account of its own."""
+        key = new_api_key()
+        owner_dsn = self.stack.prepared.dsns["wayfarer_owner"]
+        account_id = await add_account(owner_dsn, f"test {uuid4()}", key, active_limit)
+        return Client(account_id, key, self.channel)
+
+    async def rows(self, client: Client) -> dict[str, int]:
+        """How many rows the account has in each of its tables."""
+        tables = (
+            "contact",
+            "workflow",
+            "workflow_version",
+            "enrollment",
+            "request",
+            "execution",
+            "execution_history",
+            "execution_log",
+        )
+        counts = {}
+        for table in tables:
+            counts[table] = await self.owner.fetchval(
+                f"SELECT count(*) FROM {table} WHERE account_id = $1", client.account_id
+            )
+        return counts
+
+    async def row(self, execution_id: str) -> asyncpg.Record | None:
+        """An execution's hot row."""
+        return await self.owner.fetchrow("SELECT * FROM execution WHERE execution_id = $1", UUID(execution_id))
+
+
+def struct(data: dict[str, Any]) -> Struct:
+    """A JSON object as a Struct."""
+    result = Struct()
+    result.update(data)
+    return result
+
+
+def key_hash(key: str) -> bytes:
+    """How a key is stored."""
+    return hashlib.sha256(key.encode()).digest()
+
+
+def tagging(key: str = "tagging", **settings: Any) -> dict[str, Any]:
+    """A workflow that adds a tag."""
+    steps = [{"id": "tag", "type": "add_tag", "config": {"tag": "seen"}}]
+    return {"key": key, "steps": steps, **({"settings": settings} if settings else {})}
+
+
+def waiting(key: str = "waiting", **settings: Any) -> dict[str, Any]:
+    """A workflow that adds a tag, waits an hour, and adds another."""
+    steps = [
+        {"id": "before", "type": "add_tag", "config": {"tag": "before"}},
+        {"id": "pause", "type": "wait_time", "config": {"amount": 1, "unit": "hours"}},
+        {"id": "after", "type": "add_tag", "config": {"tag": "after"}},
+    ]
+    return {"key": key, "steps": steps, **({"settings": settings} if settings else {})}

@@ -1,0 +1,1 @@
+"""What tests share: stacks, clients, and waiting on signals instead of sleeping."""
