@@ -19,6 +19,7 @@ from dispatcher.shards import Shards
 from execution_engine import ports
 from execution_engine.model import LEASED_LANE
 from execution_engine.store import leases
+from execution_engine.store.faults import DATABASE_FAULTS
 from execution_engine.store.leases import Ask, Claim
 
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
@@ -132,7 +133,7 @@ class Claimer:
         while not stop.is_set():
             try:
                 pause = await self._round()
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except DATABASE_FAULTS as error:
                 log.warning("claim_failed", problem=str(error) or type(error).__name__)
                 pause = 0.5
             if pause > 0:

@@ -23,6 +23,7 @@ from execution_engine.outcome import Event
 from execution_engine.run import Run
 from execution_engine.store import commits
 from execution_engine.store.commits import Move
+from execution_engine.store.faults import DATABASE_FAULTS
 
 log = structlog.get_logger(__name__)
 _POISON = ("22", "23", "54")
@@ -38,6 +39,8 @@ class Pending:
     event: Event
     move: Move | None = None
     carried: list[LogRow] | None = None
+    gone: bool = False
+    """Asked about or lost: no longer this sink's."""
 
 
 class Committer:
@@ -74,7 +77,7 @@ class Committer:
         while batch:
             try:
                 batch = await self._once(batch)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except DATABASE_FAULTS as error:
                 log.warning("commit_failed", runs=len(batch), problem=str(error) or type(error).__name__)
                 await asyncio.sleep(_PAUSE_S)
                 batch = await self._sift(batch)
@@ -115,11 +118,13 @@ class Committer:
                 except Exception:
                     # One bad run must not take its batch down; its lease ends and its crashes are counted.
                     log.exception("advance_failed", execution_id=str(run.execution_id))
+                    pending.gone = True
                     self._lost([run])
                     continue
                 rows = (pending.carried or []) + result.rows
                 move = Move(run, result, rows)
                 if result.reconcile is not None:
+                    pending.gone = True
                     asked.append(move)
                     continue
                 pending.move = move
@@ -133,16 +138,13 @@ class Committer:
         try:
             async with connection.transaction():
                 return await commits.commit(connection, self._vault, now, moves)
-        except asyncpg.PostgresError as error:
-            if (error.sqlstate or "")[:2] not in _POISON:
+        except Exception as error:
+            # Only a row's own fault is looked for; a fault of the database is waited out by the caller.
+            state = getattr(error, "sqlstate", None) or ""
+            if isinstance(error, DATABASE_FAULTS) and state[:2] not in _POISON:
                 raise
             if len(moves) == 1:
-                log.error(
-                    "run_cannot_be_written",
-                    execution_id=str(moves[0].run.execution_id),
-                    sqlstate=error.sqlstate,
-                    problem=str(error),
-                )
+                log.exception("run_cannot_be_written", execution_id=str(moves[0].run.execution_id))
                 self._lost([moves[0].run])
                 return set()
         middle = len(moves) // 2
@@ -151,14 +153,14 @@ class Committer:
 
     async def _sift(self, batch: list[Pending]) -> list[Pending]:
         """Reads rows again whose write is in doubt: written after all, still to be written, or lost."""
-        unmoved = [p for p in batch if p.move is None]
+        unmoved = [p for p in batch if p.move is None and not p.gone]
         doubtful = [p for p in batch if p.move is not None]
         if not doubtful:
             return unmoved
         try:
             async with self._pool.acquire() as connection:
                 standings = await commits.reread(connection, [p.run for p in doubtful])
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except DATABASE_FAULTS:
             await asyncio.sleep(_PAUSE_S)
             return batch
         landed: list[Move] = []

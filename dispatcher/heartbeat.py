@@ -19,6 +19,7 @@ import structlog
 
 from dispatcher.settings import WorkerSettings
 from execution_engine.store import leases
+from execution_engine.store.faults import DATABASE_FAULTS
 
 Held = list[tuple[int, UUID, int]]
 _CHUNK = 1_000
@@ -66,7 +67,7 @@ class Heartbeat:
                         server_settings={"application_name": "wayfarer heartbeat"},
                     )
                 await self._beat(connection)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except DATABASE_FAULTS as error:
                 log.warning("heartbeat_failed", problem=str(error) or type(error).__name__)
                 if connection is not None:
                     connection.terminate()

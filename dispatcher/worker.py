@@ -32,6 +32,7 @@ from execution_engine.model import LogRow, Status
 from execution_engine.outcome import Event, Outcome, Succeeded
 from execution_engine.run import Run
 from execution_engine.store.commits import Move
+from execution_engine.store.faults import DATABASE_FAULTS
 from execution_engine.store.hints import HintSender
 from execution_engine.store.leases import Claim
 from execution_engine.store.sql import statement
@@ -125,7 +126,7 @@ class Worker:
         runs = [claim.run for claim in claims]
         try:
             await self._programs.attach(runs)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except DATABASE_FAULTS as error:
             log.warning("programs_failed", problem=str(error) or type(error).__name__)
             await self._put_back(runs)
             return
@@ -151,13 +152,7 @@ class Worker:
         for attempt in range(20):
             try:
                 await self._contacts.attach(runs)
-            except (
-                OSError,
-                TimeoutError,
-                grpc.aio.AioRpcError,
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-            ) as error:
+            except (grpc.aio.AioRpcError, *DATABASE_FAULTS) as error:
                 log.warning("contacts_failed", problem=str(error) or type(error).__name__, attempt=attempt)
                 await asyncio.sleep(min(0.05 * 2**attempt, 1.0))
             else:
@@ -246,7 +241,7 @@ class Worker:
                 [r.fence for r in runs],
                 _PUT_BACK_FOR,
             )
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except DATABASE_FAULTS as error:
             log.warning(
                 "put_back_failed", problem=str(error) or type(error).__name__
             )  # leases end by themselves

@@ -7,6 +7,16 @@ from uuid import UUID
 from execution_engine.chain import microseconds
 
 
+def first_id(at: datetime) -> UUID:
+    """The lowest id that an id of `at` may be; ids of before 1970 there are none."""
+    return UUID(int=max(microseconds(at), 0) // 1000 << 80)
+
+
+def past_id(at: datetime) -> UUID:
+    """The lowest id that no id of `at` may be: of the millisecond after."""
+    return UUID(int=first_id(at).int + (1 << 80))
+
+
 def new_id(now: datetime) -> UUID:
     """A UUIDv7 of `now`: 48 bits of milliseconds, 12 of their fraction, 62 random (RFC 9562 §5.7)."""
     millis, micros = divmod(microseconds(now), 1000)

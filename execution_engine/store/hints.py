@@ -12,6 +12,8 @@ from typing import Self
 
 import asyncpg
 
+from execution_engine.store.faults import DATABASE_FAULTS
+
 DUE = "wayfarer_due"
 CHANGED = "wayfarer_changed"
 _INTERVAL = 0.1
@@ -40,7 +42,7 @@ class HintSender:
             self._wake.clear()
             accounts, self._accounts = self._accounts, set()
             payload = ",".join(map(str, accounts)) if len(accounts) <= _MOST else "*"
-            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with contextlib.suppress(*DATABASE_FAULTS):
                 await self._pool.execute("SELECT pg_notify($1, $2)", self._channel, payload)
             await asyncio.sleep(_INTERVAL)
 
@@ -72,7 +74,7 @@ class HintListener:
 
     async def _run(self) -> None:
         while True:
-            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+            with contextlib.suppress(*DATABASE_FAULTS):
                 await self._listen()
             await asyncio.sleep(1.0)
 

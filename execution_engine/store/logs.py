@@ -8,6 +8,8 @@ import asyncpg
 from execution_engine import chain, ports
 from execution_engine.model import ExecutionView, LogEvent, LogRow, OutcomeCode
 
+MOST_SEQ = 2**31 - 1
+"""The highest sequence number that its column can hold."""
 _ROWS = """SELECT seq, seq_end, event, step_id, step_type, visit, attempt, started_at, at, outcome, detail,
     private_sealed, hash
 FROM execution_log WHERE account_id = $1 AND execution_id = $2 AND seq_end > $3 ORDER BY seq LIMIT $4"""
@@ -22,7 +24,7 @@ async def rows(
     most: int,
 ) -> list[LogRow]:
     """Stored rows with an entry after sequence number `after`, in order, at most `most`."""
-    found = await connection.fetch(_ROWS, account_id, execution_id, after, most)
+    found = await connection.fetch(_ROWS, account_id, execution_id, min(after, MOST_SEQ), most)
     return [_row(row, vault, account_id) for row in found]
 
 
@@ -50,10 +52,14 @@ def entries(
 ) -> list[LogRow]:
     """Rows as entries, one per sequence number after `after`: starts split off, the open start last.
 
-    `outline` is (id, type) of each step of the execution's version.
+    `outline` is (id, type) of each step of the execution's version. Rows written after `view` was read
+    are left out, so that both tell of one moment; so is the start, if `stored` ends short of it.
     """
+    fixed = view.open_seq - 1 if view.open_seq else view.log_seq
     listed: list[LogRow] = []
     for row in stored:
+        if row.seq_end > fixed:
+            break
         if row.seq_end != row.seq:
             assert row.started_at is not None
             start = chain.open_start(
@@ -61,7 +67,8 @@ def entries(
             )
             listed.append(start)
         listed.append(row)
-    if view.open_seq and view.open_at is not None:
+    reached = listed[-1].seq_end if listed else fixed
+    if view.open_seq and view.open_at is not None and reached == fixed:
         step_id, step_type = outline[view.step]
         listed.append(
             chain.open_start(

@@ -41,6 +41,8 @@ _UNPARK = """WITH parked AS MATERIALIZED (
 UPDATE execution e SET parked = false, wake_at = wf_now(), rev = e.rev + 1
 FROM parked p WHERE e.ctid = p.place"""
 
+_MOST_VERSION = 2**31 - 1
+
 _MOVES = {
     WorkflowStatus.PAUSED: frozenset({WorkflowStatus.ACTIVE}),
     WorkflowStatus.ACTIVE: frozenset({WorkflowStatus.PAUSED}),
@@ -163,7 +165,9 @@ async def version_document(
     connection: asyncpg.Connection, vault: ports.Vault, account_id: int, workflow_id: UUID, version: int
 ) -> bytes:
     """The canonical document of a version. Raises NotFound."""
-    sealed = await connection.fetchval(_DOCUMENT, account_id, workflow_id, version)
+    sealed = None
+    if version <= _MOST_VERSION:
+        sealed = await connection.fetchval(_DOCUMENT, account_id, workflow_id, version)
     if sealed is None:
         raise NotFound("workflow", f"{workflow_id} version {version}")
     return vault.open(ports.DOCUMENT, account_id, sealed)

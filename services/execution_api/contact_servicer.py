@@ -48,6 +48,7 @@ class ContactServicer(contact_service_pb2_grpc.ContactServiceServicer):
         account_id, vault, given = caller().account_id, self._engine.vault, request.contact
         _check_zone(given.time_zone, "contact.time_zone")
         owed = crm_records.put(_crm_data(given), sorted(set(given.tags)))
+        crm_records.check_size(owed)
 
         async def work(connection: asyncpg.Connection) -> pb.CreateContactResponse:
             now: datetime = await connection.fetchval("SELECT wf_now()")
@@ -104,15 +105,15 @@ class ContactServicer(contact_service_pb2_grpc.ContactServiceServicer):
         contact_id = _id_of(given)
         paths = list(request.update_mask.paths)
         owed = _owed_for(given, paths)
-        # A write that is still owed must not be overwritten by this one.
-        await self._records.carry(account_id, contact_id)
 
         async def work(connection: asyncpg.Connection) -> pb.UpdateContactResponse:
             row = await contacts.find(connection, vault, account_id, contact_id, lock=True)
-            if row.owes_crm:
-                raise ExecutorUnavailable("crm")
+            # A write that is still owed must not be lost to this one.
+            before = await contacts.owed(connection, vault, account_id, contact_id)
+            all_owed = crm_records.both(before[0], owed) if before is not None else owed
+            crm_records.check_size(all_owed)
             own = {path: getattr(given, path) for path in paths if path in _OWN}
-            await contacts.update(connection, vault, account_id, replace(row, **own), owed)
+            await contacts.update(connection, vault, account_id, replace(row, **own), all_owed)
             return pb.UpdateContactResponse(contact=contact_pb2.Contact(id=str(contact_id)))
 
         key = key_of("UpdateContact", request)
@@ -183,21 +184,21 @@ def _crm_data(given: contact_pb2.Contact) -> dict[str, Any]:
         "first_name": given.first_name,
         "last_name": given.last_name,
         "time_zone": given.time_zone,
-        "fields": convert.plain(given.fields),
+        "fields": convert.plain(given.fields, "contact.fields"),
     }
 
 
 def _owed_for(given: contact_pb2.Contact, paths: Sequence[str]) -> bytes:
     """The crm part of an update by field mask. Raises InvalidValue for a path that is not there."""
     data: dict[str, Any] = {}
-    fields = convert.plain(given.fields)
+    fields = convert.plain(given.fields, "contact.fields")
     changed: dict[str, Any] = {}
     for path in paths:
         if path in _CRM:
             data[path] = getattr(given, path)
         elif path == "fields":
             changed = fields
-        elif path.startswith("fields."):
+        elif path.startswith("fields.") and path != "fields.":
             changed[path.removeprefix("fields.")] = fields.get(path.removeprefix("fields."))
         elif path not in _OWN and path != "tags":
             known = ", ".join(sorted([*_OWN, *_CRM, "tags", "fields", "fields.NAME"]))

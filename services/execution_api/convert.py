@@ -14,6 +14,7 @@ from wayfarer.execution.v1 import execution_pb2 as pb
 from wayfarer.execution.v1 import execution_service_pb2 as service_pb
 from wayfarer.execution.v1 import workflow_pb2
 
+from execution_engine.errors import InvalidValue
 from execution_engine.masking import mask_config
 from execution_engine.model import ExecutionView, LogRow, OutcomeCode, Status
 from execution_engine.store.verify import Check
@@ -31,9 +32,12 @@ def timestamp(at: datetime | None) -> Timestamp | None:
     return result
 
 
-def moment(at: Timestamp) -> datetime:
-    """A moment as the engine has it."""
-    return at.ToDatetime(tzinfo=UTC)
+def moment(at: Timestamp, field: str) -> datetime:
+    """A moment as the engine has it. Raises InvalidValue naming `field` outside the years 1 to 9999."""
+    try:
+        return at.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidValue(field, "timestamp", "must be a time of the years 1 to 9999") from error
 
 
 def struct(data: dict[str, Any]) -> Struct:
@@ -43,9 +47,15 @@ def struct(data: dict[str, Any]) -> Struct:
     return result
 
 
-def plain(value: Struct) -> dict[str, Any]:
-    """A Struct as a JSON object; numbers without a fraction become whole."""
-    return {name: _whole(item) for name, item in json_format.MessageToDict(value).items()}
+def plain(value: Struct, field: str) -> dict[str, Any]:
+    """A Struct as a JSON object; numbers without a fraction become whole.
+
+    Raises InvalidValue naming `field` for NaN and infinity, which JSON has not.
+    """
+    try:
+        return {name: _whole(item) for name, item in json_format.MessageToDict(value).items()}
+    except (ValueError, json_format.Error) as error:
+        raise InvalidValue(field, "number", "numbers must be finite") from error
 
 
 def _whole(value: Any) -> Any:

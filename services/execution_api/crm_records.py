@@ -15,11 +15,13 @@ from wayfarer.crm.v1 import contact_record_service_pb2 as pb
 from wayfarer.crm.v1.contact_record_service_pb2_grpc import ContactRecordServiceStub
 
 from execution_engine import ports
-from execution_engine.errors import ExecutorUnavailable
+from execution_engine.errors import ExecutorUnavailable, InvalidValue
 from execution_engine.store import contacts
 from execution_engine.store.accounts import account_transaction
 
 _TIMEOUT_S = 5.0
+_MOST_BYTES = 131_072
+_AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 _SWEEP = 200
 log = structlog.get_logger(__name__)
 
@@ -44,6 +46,28 @@ def patch(changes: dict[str, object], tags: Sequence[str] | None, replace_fields
 def delete() -> bytes:
     """What is owed for a deletion."""
     return orjson.dumps({"do": "delete"})
+
+
+def both(first: bytes, then: bytes) -> bytes:
+    """What is owed in all when a patch comes upon a put or a patch that is still owed."""
+    old, new = orjson.loads(first), orjson.loads(then)
+    whole = old["do"] == "put"
+    data = {**old["data"], **new["data"]}
+    if "fields" in new["data"] and "fields" in old["data"] and not new["replace"]:
+        fields = {**old["data"]["fields"], **new["data"]["fields"]}
+        # Where all fields are known, null has done its work; elsewhere it must still remove.
+        known = whole or old["replace"]
+        data["fields"] = {k: v for k, v in fields.items() if v is not None} if known else fields
+    tags = new["tags"] if new["tags"] is not None else old["tags"]
+    if whole:
+        return put(data, tags)
+    return patch(data, tags, old["replace"] or new["replace"])
+
+
+def check_size(owed: bytes) -> None:
+    """Raises InvalidValue for more than the crm service takes: it would stay owed for ever."""
+    if len(owed) > _MOST_BYTES:
+        raise InvalidValue("contact.fields", "too_large", f"must be at most {_MOST_BYTES} bytes as JSON")
 
 
 class CrmRecords:
@@ -111,7 +135,12 @@ class CrmRecords:
         for account_id, contact_id in owing:
             try:
                 await self.carry(account_id, contact_id)
-            except ExecutorUnavailable:
-                log.warning("crm_still_unreachable", owing=len(owing))
-                return False
-        return len(owing) == _SWEEP
+            except ExecutorUnavailable as error:
+                cause = error.__cause__
+                code = cause.code() if isinstance(cause, grpc.aio.AioRpcError) else None
+                if code in _AWAY:
+                    log.warning("crm_still_unreachable", owing=len(owing))
+                    return False
+                # One that the crm service refuses must not hold up the others.
+                log.error("crm_refuses_write", contact_id=str(contact_id), code=str(code))
+        return False

@@ -18,6 +18,14 @@ _CODES: tuple[tuple[type[errors.WayfarerError], grpc.StatusCode], ...] = (
     (errors.ExecutorUnavailable, grpc.StatusCode.UNAVAILABLE),
 )
 _DATABASE_RETRY_S = 1.0
+_CONTENTION = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,  # the statement timeout
+    asyncpg.TransactionTimeoutError,
+    asyncpg.TooManyConnectionsError,
+)
 
 
 def translate(error: BaseException) -> Status | None:
@@ -35,7 +43,21 @@ def translate(error: BaseException) -> Status | None:
             "the database cannot be reached",
             retry_after_s=_DATABASE_RETRY_S,
         )
-    if isinstance(error, asyncpg.InterfaceError):
+    if isinstance(error, asyncpg.DiskFullError | asyncpg.OutOfMemoryError):
+        return status(
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            "DATABASE_FULL",
+            "the database has no room left",
+            retry_after_s=_DATABASE_RETRY_S,
+        )
+    if isinstance(error, _CONTENTION):
+        return status(
+            grpc.StatusCode.ABORTED,
+            "DATABASE_BUSY",
+            "nothing was changed: others held what this needed; try again",
+            retry_after_s=_DATABASE_RETRY_S,
+        )
+    if isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError):
         return status(
             grpc.StatusCode.UNAVAILABLE,
             "DATABASE_UNAVAILABLE",

@@ -54,7 +54,9 @@ class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
     async def StartExecution(
         self, request: pb.StartExecutionRequest, context: Context
     ) -> pb.StartExecutionResponse:
-        trigger = orjson.dumps(convert.plain(request.trigger)) if request.HasField("trigger") else b""
+        trigger = (
+            orjson.dumps(convert.plain(request.trigger, "trigger")) if request.HasField("trigger") else b""
+        )
         start = Start(
             workflow_id=_NIL,
             contact_id=UUID(request.contact_id),
@@ -88,10 +90,10 @@ class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
                 workflow_id=workflow_id,
                 contact_id=UUID(request.contact_id) if request.contact_id else None,
                 status=Status(request.status) if request.status else None,
-                created_from=convert.moment(request.create_time_from)
+                created_from=convert.moment(request.create_time_from, "create_time_from")
                 if request.HasField("create_time_from")
                 else None,
-                created_to=convert.moment(request.create_time_to)
+                created_to=convert.moment(request.create_time_to, "create_time_to")
                 if request.HasField("create_time_to")
                 else None,
                 before=before,
@@ -106,8 +108,7 @@ class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
     ) -> pb.ListExecutionLogsResponse:
         account_id, size = caller().account_id, paging.size_of(request.page_size, _LOG_PAGE)
         mark = paging.filter_mark(request)
-        raw = paging.decode(request.page_token, mark)
-        after = int.from_bytes(raw, "big") if raw else 0
+        after = paging.decode_seq(request.page_token, mark)
         async with account_transaction(self._engine.pool, account_id) as connection:
             view = await executions.get(connection, account_id, UUID(request.execution_id))
             entries = await self._entries(connection, view, after, size)

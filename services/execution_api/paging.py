@@ -43,6 +43,16 @@ def decode(token: str, mark: bytes) -> bytes | None:
     return raw[8:]
 
 
+def decode_seq(token: str, mark: bytes) -> int:
+    """As decode, for lists that go on after a sequence number; 0 for the first page."""
+    raw = decode(token, mark)
+    if raw is None:
+        return 0
+    if len(raw) != 4 or raw[0] > 0x7F:
+        raise PageTokenInvalid
+    return int.from_bytes(raw, "big")
+
+
 def decode_id(token: str, mark: bytes) -> UUID | None:
     """As decode, for lists that go on after an id."""
     raw = decode(token, mark)

@@ -22,7 +22,13 @@ log = structlog.get_logger(__name__)
 
 _BATCH: Final = 500
 _TRIES: Final = 4
-_DATABASE_FAULTS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+_DATABASE_FAULTS: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the server went away in the middle of a COMMIT
+    OSError,
+    TimeoutError,
+)
 
 
 class OutcomeLog:

@@ -27,7 +27,18 @@ _ROUNDS: Final = 5
 
 _POISON_CLASSES: Final = ("22", "23", "54")
 _MEET_AGAIN: Final = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-_LOST: Final = (OSError, TimeoutError, asyncpg.InterfaceError, DatabaseUnavailableError)
+_LOST: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what a COMMIT or ROLLBACK raises whose server went away
+    DatabaseUnavailableError,
+)
+_PATIENCE_S: Final = 5.0
+"""How long a batch waits for a database that is being restarted, if its budgets allow."""
+_PAUSE_S: Final = 0.2
+_RESERVE_S: Final = 1.0
+"""What must be left of the shortest budget for another try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +103,22 @@ class Transactional:
         answers: list[Answer] = []
         outcome: BatchOutcome = Contended()
         look = _any_expired(items)
-        for _ in range(_ROUNDS):
+        rounds, patience = _ROUNDS, asyncio.get_running_loop().time() + _PATIENCE_S
+        while rounds > 0:
             if look:
                 items, known = await self._look(items)
                 answers += known
             if not items:
                 return answers
             outcome = await self._attempt(items)
-            if not isinstance(outcome, Contended):
+            if isinstance(outcome, Broken) and _may_wait(items, patience):
+                # Being restarted, most likely. Whether a lost COMMIT was made, the ledger tells.
+                await asyncio.sleep(_PAUSE_S)
+            elif isinstance(outcome, Contended):
+                rounds -= 1
+            else:
                 break
-            look = True
+            look = not isinstance(outcome, Broken) or outcome.certainty is Certainty.INDETERMINATE
         return answers + await self._finish(items, outcome)
 
     async def _finish(self, items: list[Item], outcome: BatchOutcome) -> list[Answer]:
@@ -229,6 +246,12 @@ async def _roll_back(transaction: "asyncpg.transaction.Transaction") -> None:
     except (asyncpg.PostgresError, *_LOST) as error:
         # A connection that is gone has rolled back by itself; the pool drops it.
         log.warning("rollback_failed", error=type(error).__name__)
+
+
+def _may_wait(items: Sequence[Item], patience: float) -> bool:
+    """Whether there is time for another try before patience or the shortest budget ends."""
+    until = min(patience, min(item.call.deadline for item in items) - _RESERVE_S)
+    return asyncio.get_running_loop().time() + _PAUSE_S < until
 
 
 def _any_expired(items: Sequence[Item]) -> bool:

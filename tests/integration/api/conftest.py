@@ -1,4 +1,4 @@
-"""Fixtures of the API's integration tests: the local stack's real processes, once per run, without a worker."""
+"""Fixtures of the API's integration tests: real processes, once per run, no worker."""
 
 import shutil
 import tempfile
@@ -18,10 +18,11 @@ _PORT_BASES = range(8_600, 9_900, 100)
 
 @pytest.fixture(scope="session")
 async def world() -> AsyncIterator[World]:
-    folder = Path(tempfile.mkdtemp(prefix="wayfarer-api-"))
-    folder.chmod(0o755)  # the server runs as another user
+    folder = _make_folder()
     async with (
-        Stack(folder, port_base=_free_base(), workers=0, postgres_settings={"shared_buffers": "64MB"}) as stack,
+        Stack(
+            folder, port_base=_free_base(), workers=0, postgres_settings={"shared_buffers": "64MB"}
+        ) as stack,
         open_channel(stack.address) as channel,
         asyncpg.create_pool(stack.prepared.dsns["wayfarer_owner"], min_size=1, max_size=4) as owner,
     ):
@@ -49,6 +50,12 @@ async def worker(world: World) -> AsyncIterator[str]:
     yield name
     await world.stack.supervisor.stop(name)
     del world.stack.supervisor.children[name]
+
+
+def _make_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="wayfarer-api-"))
+    folder.chmod(0o755)  # the server runs as another user
+    return folder
 
 
 def _free_base() -> int:

@@ -1,6 +1,7 @@
 """ContactService: one contact to callers, kept by two databases, whole again after either was away."""
 
 import asyncio
+import os
 import signal
 from typing import Any
 from uuid import UUID, uuid4
@@ -125,6 +126,32 @@ async def test_update_changes_the_named_fields_only(client: Client) -> None:
     assert (await client.update_contact(made.id, "opted_out", opted_out=True)).opted_out
 
 
+async def test_numbers_that_json_has_not_are_refused(client: Client) -> None:
+    for number in (float("nan"), float("inf"), float("-inf")):
+        refusal = await refused(create(client, fields=struct({"a": {"b": [number]}})))
+        assert (refusal.code, refusal.rules) == (
+            grpc.StatusCode.INVALID_ARGUMENT,
+            {"contact.fields": "number"},
+        )
+
+
+async def test_fields_too_large_for_the_crm_are_refused_before_anything_is_written(
+    world: World, client: Client
+) -> None:
+    """Within 64 KiB as protobuf, but JSON writes each of these characters in six."""
+    fields = struct({"a": "\x01" * 60_000})
+    refusal = await refused(create(client, fields=fields))
+    assert (refusal.code, refusal.rules) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        {"contact.fields": "too_large"},
+    )
+    made = await client.contact()
+    assert (await refused(client.update_contact(made.id, "fields", fields=fields))).rules == refusal.rules
+    row = await world.owner.fetchrow("SELECT * FROM contact WHERE account_id = $1", client.account_id)
+    assert row is not None
+    assert (row["revision"], row["crm_pending"]) == (1, None)
+
+
 async def test_simultaneous_updates_are_all_kept(client: Client) -> None:
     made = await client.contact(external_id="busy")
     paths = [f"fields.f{number}" for number in range(12)]
@@ -171,7 +198,9 @@ async def test_bad_contacts_name_the_field_and_write_nothing(
 @pytest.mark.parametrize("path", ["id", "create_time", "nothing", "", "fields.", "email.x", "tags[0]"])
 async def test_masks_name_what_can_be_updated(client: Client, path: str) -> None:
     made = await client.contact(first_name="Ada")
-    request = pb.UpdateContactRequest(contact=contact_pb2.Contact(id=made.id), update_mask=FieldMask(paths=[path]))
+    request = pb.UpdateContactRequest(
+        contact=contact_pb2.Contact(id=made.id), update_mask=FieldMask(paths=[path])
+    )
     refusal = await refused(client.call(client.contacts.UpdateContact, request))
     assert refusal.code is grpc.StatusCode.INVALID_ARGUMENT
     assert refusal.rules.keys() == {"update_mask"}
@@ -257,9 +286,7 @@ async def test_a_repeated_delete_of_one_request_id_answers_the_same(client: Clie
 
 async def test_a_repeated_create_of_one_request_id_makes_one(world: World, client: Client) -> None:
     request = pb.CreateContactRequest(contact=contact_pb2.Contact(**ADA), request_id=str(uuid4()))
-    answers = await asyncio.gather(
-        *(client.call(client.contacts.CreateContact, request) for _ in range(8))
-    )
+    answers = await asyncio.gather(*(client.call(client.contacts.CreateContact, request) for _ in range(8)))
     assert all(answer == answers[0] for answer in answers)
     assert (await world.rows(client))["contact"] == 1
     request.contact.first_name = "Else"
@@ -270,9 +297,8 @@ async def test_a_repeated_create_of_one_request_id_makes_one(world: World, clien
 async def test_what_is_owed_while_the_crm_is_away_is_carried_later(world: World, client: Client) -> None:
     before = await client.contact(first_name="Before", tags=["kept"])
     gone = await client.contact(first_name="Gone")
+    await client.publish(waiting())
     pid = world.stack.supervisor.pids()["crm"]
-    import os
-
     os.kill(pid, signal.SIGSTOP)
     try:
         # Creation and deletion need only the engine; an update must know what it changes.
@@ -281,7 +307,8 @@ async def test_what_is_owed_while_the_crm_is_away_is_carried_later(world: World,
         refusal = await refused(client.update_contact(before.id, "first_name", first_name="After"))
         assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "EXECUTOR_UNAVAILABLE")
         assert (await refused(client.read_contact(before.id))).code is grpc.StatusCode.UNAVAILABLE
-        await client.publish(waiting())
+        # Checking an add_tag's config needs the family that does it; starting does not.
+        assert (await refused(client.apply(waiting("new")))).reason == "EXECUTOR_UNAVAILABLE"
         assert (await client.start("waiting", made.id)).execution.id
     finally:
         os.kill(pid, signal.SIGCONT)

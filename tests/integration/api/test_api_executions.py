@@ -13,6 +13,7 @@ from wayfarer.execution.v1 import execution_service_pb2 as pb
 
 from execution_engine import chain, ports
 from execution_engine.model import LogEvent
+from services.execution_api import paging
 from services.runtime.keyring import Keyring
 from tests.integration.api.world import NOWHERE, Client, World, refused, tagging, waiting
 
@@ -117,8 +118,6 @@ async def test_tokens_of_other_lists_are_refused(client: Client) -> None:
 
 async def test_forged_log_tokens_are_refused(client: Client) -> None:
     """The mark is no secret: what follows it must still be a sequence number."""
-    from services.execution_api import paging
-
     ids = await started(client, 1)
     mark = paging.filter_mark(pb.ListExecutionLogsRequest(execution_id=ids[0]))
     for last in (b"\xff" * 4, b"\x00" * 5, b"\x01" * 400, b"\x01"):
@@ -157,9 +156,7 @@ async def test_cancel_ends_it_at_once_and_says_who(world: World, client: Client)
 
 async def test_simultaneous_cancels_end_it_once(client: Client) -> None:
     (execution_id,) = await started(client, 1)
-    answers = await asyncio.gather(
-        *(client.cancel(execution_id) for _ in range(20)), return_exceptions=True
-    )
+    answers = await asyncio.gather(*(client.cancel(execution_id) for _ in range(20)), return_exceptions=True)
     assert sum(not isinstance(answer, BaseException) for answer in answers) == 1
     assert (await client.get(execution_id)).log_entries == 2
 
@@ -206,8 +203,8 @@ async def begin_attempt(world: World, client: Client, execution_id: str) -> None
     at = row["created_at"] + timedelta(seconds=1)
     hash_ = chain.start_hash(key, row["log_hash"], 2, "before", "add_tag", 1, 1, chain.microseconds(at))
     await world.owner.execute(
-        """UPDATE execution SET status = 2, lane = 0, worker_id = 1, wake_at = now() + interval '20 s', fence = 1,
-        attempt = 1, attempt_open = true, open_seq = 2, open_at = $2, log_seq = 2, log_hash = $3
+        """UPDATE execution SET status = 2, lane = 0, worker_id = 1, wake_at = now() + interval '20 s',
+        fence = 1, attempt = 1, attempt_open = true, open_seq = 2, open_at = $2, log_seq = 2, log_hash = $3
         WHERE execution_id = $1""",
         UUID(execution_id),
         at,
@@ -244,7 +241,9 @@ async def test_watch_goes_on_after_a_sequence_number(client: Client) -> None:
     (execution_id,) = await started(client, 1)
     await client.cancel(execution_id)
     for after, expected in ((0, [1, 2]), (1, [2]), (2, []), (7, []), (2**31, []), (2**32 - 1, [])):
-        seen = [entry.seq async for change in client.watch(execution_id, after) for entry in change.log_entries]
+        seen = [
+            entry.seq async for change in client.watch(execution_id, after) for entry in change.log_entries
+        ]
         assert seen == expected, after
 
 
@@ -257,7 +256,7 @@ async def test_watch_of_nothing_is_not_found(client: Client) -> None:
 
 TAMPERINGS = {
     "an entry's detail": (
-        "UPDATE execution_log SET detail = '{\"actor\":\"nobody\"}' WHERE execution_id = $1 AND seq = 2",
+        'UPDATE execution_log SET detail = \'{"actor":"nobody"}\' WHERE execution_id = $1 AND seq = 2',
         "I3",
     ),
     "an entry's time": (
@@ -265,7 +264,7 @@ TAMPERINGS = {
         "I3",
     ),
     "an entry's event": (
-        f"UPDATE execution_log SET event = {LogEvent.EXECUTION_COMPLETED} WHERE execution_id = $1 AND seq = 2",
+        f"UPDATE execution_log SET event = {LogEvent.RECOVERED} WHERE execution_id = $1 AND seq = 2",
         "I3",
     ),
     "an entry removed": ("DELETE FROM execution_log WHERE execution_id = $1 AND seq = 1", "I3"),

@@ -69,7 +69,7 @@ def request_id(request: Any, message: str) -> str:
     values = [str(value) for _, value in request.ListFields()] + [getattr(request, "id", "")]
     if isinstance(request, contact_pb.UpdateContactRequest):
         values = [request.contact.id]
-    return next(value for value in values if value and value in message)
+    return next(str(value) for value in values if value and value in message)
 
 
 async def test_a_foreign_contact_cannot_be_started(world: World, client: Client, other: Client) -> None:
@@ -104,7 +104,9 @@ async def test_lists_and_names_stay_within_the_account(client: Client, other: Cl
     listed = await other.call(other.workflows.ListWorkflows, workflow_pb.ListWorkflowsRequest())
     assert not listed.workflows
     by_external = contact_pb.GetContactRequest(external_id="crm-1")
-    assert (await refused(other.call(other.contacts.GetContact, by_external))).code is grpc.StatusCode.NOT_FOUND
+    assert (
+        await refused(other.call(other.contacts.GetContact, by_external))
+    ).code is grpc.StatusCode.NOT_FOUND
     # The same names are free in the other account.
     assert await other.publish(waiting("welcome")) != workflow
     assert (await other.contact(external_id="crm-1")).id != contact.id

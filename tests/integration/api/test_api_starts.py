@@ -214,7 +214,15 @@ def nested(depth: int) -> Struct:
         ),
         (
             "trigger",
-            pb.StartExecutionRequest(workflow="plan", contact_id=NOWHERE, trigger=struct({"a": "x" * 70_000})),
+            pb.StartExecutionRequest(
+                workflow="plan", contact_id=NOWHERE, trigger=struct({"a": "x" * 70_000})
+            ),
+        ),
+        (
+            "trigger",
+            pb.StartExecutionRequest(
+                workflow="plan", contact_id=NOWHERE, trigger=struct({"a": float("nan")})
+            ),
         ),
         ("trigger.deep", pb.StartExecutionRequest(workflow="plan", contact_id=NOWHERE, trigger=nested(17))),
     ],
@@ -223,7 +231,8 @@ async def test_bad_requests_name_the_field(
     world: World, client: Client, field: str, request_: pb.StartExecutionRequest
 ) -> None:
     refusal = await refused(client.call(client.executions.StartExecution, request_))
-    assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_INVALID")
+    assert refusal.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert refusal.reason in ("REQUEST_INVALID", "VALUE_INVALID")
     assert any(path.startswith(field) for path in refusal.rules), refusal.rules
     assert await unstarted(world, client)
 

@@ -220,7 +220,9 @@ async def test_the_same_request_id_publishes_once(client: Client) -> None:
 
 async def test_a_refused_request_may_be_tried_again_with_its_id(client: Client) -> None:
     request_id = str(uuid4())
-    assert (await refused(move(client, "Publish", "later", request_id=request_id))).reason == "WORKFLOW_NOT_FOUND"
+    assert (
+        await refused(move(client, "Publish", "later", request_id=request_id))
+    ).reason == "WORKFLOW_NOT_FOUND"
     await client.apply(tagging("later"))
     assert (await move(client, "Publish", "later", request_id=request_id)).published_version == 1
 

@@ -1,4 +1,4 @@
-"""What the API's tests drive: the stack's real processes, accounts of their own, and a client that reads errors."""
+"""What the API's tests drive: the stack's real processes, fresh accounts, a client that reads errors."""
 
 import asyncio
 import hashlib
@@ -93,9 +93,7 @@ class Client:
 
     async def call(self, method: Any, request: Any) -> Any:
         """One unary call."""
-        return await method(
-            request, timeout=TIMEOUT_S, metadata=(("authorization", f"Bearer {self.key}"),)
-        )
+        return await method(request, timeout=TIMEOUT_S, metadata=(("authorization", f"Bearer {self.key}"),))
 
     def watch(self, execution_id: str, after_seq: int = 0) -> Any:
         """A stream of an execution's changes."""
@@ -217,7 +215,9 @@ class World:
 
     async def row(self, execution_id: str) -> asyncpg.Record | None:
         """An execution's hot row."""
-        return await self.owner.fetchrow("SELECT * FROM execution WHERE execution_id = $1", UUID(execution_id))
+        return await self.owner.fetchrow(
+            "SELECT * FROM execution WHERE execution_id = $1", UUID(execution_id)
+        )
 
 
 def struct(data: dict[str, Any]) -> Struct:
