@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import asyncpg
 import structlog
@@ -76,7 +77,7 @@ class Slots:
 
 
 class Claimer:
-    """Claims while there is room. `take` gets each batch; `room` tells how many more runs may be driven."""
+    """Claims while there is room. `take` gets each batch; `held` and `room` tell what is driven."""
 
     def __init__(
         self,
@@ -85,6 +86,7 @@ class Claimer:
         shards: Shards,
         settings: WorkerSettings,
         take: Callable[[list[Claim]], None],
+        held: Callable[[], list[UUID]],
         room: Callable[[], int],
         healthy: Callable[[], bool],
     ) -> None:
@@ -93,7 +95,9 @@ class Claimer:
         self._shards = shards
         self._settings = settings
         self._take = take
+        self._held = held
         self._room = room
+        self._doubtful = False
         self._healthy = healthy
         self.slots = Slots()
         self.wake = asyncio.Event()
@@ -135,6 +139,7 @@ class Claimer:
                 pause = await self._round()
             except DATABASE_FAULTS as error:
                 log.warning("claim_failed", problem=str(error) or type(error).__name__)
+                self._doubtful = True
                 pause = 0.5
             if pause > 0:
                 with contextlib.suppress(TimeoutError):
@@ -148,6 +153,8 @@ class Claimer:
         room = self._room()
         if room <= 0 or not self._healthy() or not self._shards.owned:
             return self._settings.poll_s
+        if self._doubtful:
+            await self._release_unheld()
         now = time.monotonic()
         if self._hinted or now - self._discovered_at >= max(self._settings.poll_s, 20 * self._discovery_cost):
             await self._discover(now)
@@ -156,6 +163,14 @@ class Claimer:
             return self._until_next()
         await self._claim(asks)
         return 0.0
+
+    async def _release_unheld(self) -> None:
+        """A claim may have been made whose answer never came: nobody would drive it before its lease ends."""
+        async with self._pool.acquire() as connection:
+            await leases.release_unheld(
+                connection, self._shards.worker_id, sorted(self._shards.owned), self._held()
+            )
+        self._doubtful = False
 
     async def _discover(self, now: float) -> None:
         sweep = now - self._swept_at >= _SWEEP_S

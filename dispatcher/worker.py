@@ -70,7 +70,9 @@ class Worker:
         self._paused: frozenset[UUID] = frozenset()
         self._draining = False
         self._heartbeat: Heartbeat | None = None
-        self.claimer = Claimer(pool, vault, shards, settings, self._take, self._room, self._healthy)
+        self.claimer = Claimer(
+            pool, vault, shards, settings, self._take, lambda: list(self._runs), self._room, self._healthy
+        )
         self._intake: Sink[Claim] = Sink(self._prepare, cap=settings.claim_batch, flights=2, name="prepare")
         self._readers: Sink[Pending] = Sink(self._read_contacts, cap=500, flights=4, name="contacts")
         self._committer = Committer(

@@ -1,9 +1,13 @@
 """What an execution's row must say, folded from its log alone; verify compares it with the row (I4)."""
 
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from execution_engine.model import LogEvent, LogRow, Status
+
+Visit = tuple[str, int]
+"""A step's id, and which arrival at it."""
 
 _ENDS = {
     LogEvent.EXECUTION_COMPLETED: Status.COMPLETED,
@@ -18,34 +22,57 @@ _ATTEMPT_ENDS = frozenset(
         LogEvent.ACTION_DEFERRED,
     }
 )
+_LEAVES = frozenset(
+    {
+        LogEvent.ACTION_COMPLETED,
+        LogEvent.ACTION_SKIPPED,
+        LogEvent.SKIPPED_NON_RETRYABLE_ERROR,
+        LogEvent.CONDITION_EVALUATED,
+        LogEvent.WAIT_RESUMED,
+    }
+)
+"""After these the step is done. OUTCOME_UNKNOWN may be such an end too: the step's on_unknown says."""
+_FAILURES = frozenset({LogEvent.RETRY_SCHEDULED, LogEvent.MAX_RETRIES_EXHAUSTED})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Folded:
     """What the log tells. `ended` is None while it runs; `open_attempt` means a start without an end."""
 
-    ended: Status | None
-    open_attempt: bool
-    steps_started: int
-    ends_of_attempts: int
-    entries_after_end: int
+    ended: Status | None = None
+    open_attempt: bool = False
+    entries_after_end: int = 0
+    steps_left: int = 0
+    """Steps that were done; those of `unknowns` and a last `end` step may come on top."""
+    unknowns: int = 0
+    attempts: Counter[Visit] = field(default_factory=Counter)
+    failures: Counter[Visit] = field(default_factory=Counter)
+    """Those that count against a visit's retries."""
+
+    def explains(self, steps_run: int) -> bool:
+        """Whether so many steps may have run."""
+        most = self.unknowns + (1 if self.ended is Status.COMPLETED else 0)
+        return 0 <= steps_run - self.steps_left <= most
 
 
 def fold(entries: Iterable[LogRow]) -> Folded:
     """Folds entries (starts split off, in order of seq)."""
-    ended: Status | None = None
-    open_attempt = False
-    started: set[tuple[str, int]] = set()
-    ends = late = 0
+    told = Folded()
     for entry in entries:
-        if ended is not None and entry.event is not LogEvent.OUTCOME_AFTER_END:
-            late += 1
+        visit = entry.step_id, entry.visit
+        if told.ended is not None and entry.event is not LogEvent.OUTCOME_AFTER_END:
+            told.entries_after_end += 1
         if entry.event is LogEvent.ACTION_STARTED:
-            open_attempt = True
-            started.add((entry.step_id, entry.visit))
+            told.open_attempt = True
+            told.attempts[visit] += 1
         elif entry.event in _ATTEMPT_ENDS:
-            open_attempt = False
-            ends += 1
+            told.open_attempt = False
         elif entry.event in _ENDS:
-            ended = _ENDS[entry.event]
-    return Folded(ended, open_attempt, len(started), ends, late)
+            told.ended = _ENDS[entry.event]
+        elif entry.event in _FAILURES:
+            told.failures[visit] += 1
+        elif entry.event is LogEvent.OUTCOME_UNKNOWN:
+            told.unknowns += 1
+        if entry.event in _LEAVES:
+            told.steps_left += 1
+    return told

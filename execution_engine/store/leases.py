@@ -24,6 +24,7 @@ _LIVE = statement("live_workers")
 _TAKE = statement("take_shards")
 _RELEASE = statement("release_shards")
 _ORPHANS = statement("orphaned_leases")
+_UNHELD = statement("release_unheld")
 _ACTIVE = statement("count_active")
 _MAKE_PARTITIONS = "SELECT wf_make_partitions(wf_now(), 3)"
 
@@ -107,6 +108,13 @@ async def release_shards(connection: asyncpg.Connection, worker_id: int, shards:
 async def end_orphaned_leases(connection: asyncpg.Connection, shards: Sequence[int]) -> int:
     """Makes executions of retired workers due at once, at most 1,000; returns how many."""
     return int((await connection.execute(_ORPHANS, list(shards))).rpartition(" ")[2])
+
+
+async def release_unheld(
+    connection: asyncpg.Connection, worker_id: int, shards: Sequence[int], held: Sequence[UUID]
+) -> None:
+    """Ends the worker's leases on executions it does not hold: those of a claim whose answer was lost."""
+    await connection.execute(_UNHELD, worker_id, list(shards), list(held))
 
 
 async def discover(connection: asyncpg.Connection, shards: Sequence[int], watermark: datetime) -> list[Due]:

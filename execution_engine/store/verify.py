@@ -97,7 +97,8 @@ class LogChecks:
         self.checked += 1
         if problem := self._chain_problem(view, stored, outline):
             self.chained.breaks(f"{execution_id}: {problem}")
-        if problem := _fold_problem(view, logs.entries(view, stored, outline, 0)):
+        step_id = outline[view.step][0] if view.step >= 0 else ""
+        if problem := _fold_problem(view, step_id, logs.entries(view, stored, outline, 0)):
             self.folded.breaks(f"{execution_id}: {problem}")
 
     def _chain_problem(
@@ -129,7 +130,7 @@ class LogChecks:
         return "" if previous == view.log_hash else "the log's end is not the row's"
 
 
-def _fold_problem(view: ExecutionView, entries: list[LogRow]) -> str:
+def _fold_problem(view: ExecutionView, step_id: str, entries: list[LogRow]) -> str:
     told = fold(entries)
     ended = view.status if view.status in TERMINAL else None
     if told.ended is not ended:
@@ -140,4 +141,13 @@ def _fold_problem(view: ExecutionView, entries: list[LogRow]) -> str:
         return "completed with an attempt open"
     if view.status is Status.ACTIVE and view.attempt_open and not told.open_attempt:
         return "the row has an attempt open, the log has none"
+    if not told.explains(view.steps_run):
+        return f"the row has run {view.steps_run} steps, the log {told.steps_left}"
+    if view.status is Status.COMPLETED:
+        return ""
+    visit = step_id, view.visit
+    if told.attempts[visit] != view.attempt:
+        return f"the row is at attempt {view.attempt}, the log at {told.attempts[visit]}"
+    if told.failures[visit] != view.failures:
+        return f"the row has {view.failures} failures, the log {told.failures[visit]}"
     return ""

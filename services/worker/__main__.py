@@ -24,6 +24,7 @@ from dispatcher.shards import Shards
 from dispatcher.worker import Worker
 from execution_engine.store import leases
 from execution_engine.store.hints import CHANGED, DUE, HintListener, HintSender
+from execution_engine.store.sql import statement
 from services.runtime import metrics
 from services.runtime.config import (
     HostPort,
@@ -47,6 +48,8 @@ _DRAIN_S = 8.0
 _SHARE_OUT_S = 1.0
 _PAUSED_S = 0.5
 _PARTITIONS_S = 3600.0
+_STRAYS_S = 5.0
+_UNPARK_STRAYS = statement("unpark_strays")
 PLANNER = {
     # The hot statements join a few hundred keys with large tables. Plans are cached while tables are
     # small and must still be right when they are not: indexes and nested loops always.
@@ -149,9 +152,14 @@ def _keep_house(
 
     supervise(stack, periodic(_SHARE_OUT_S, share_out, stop, name="share_out"), "share_out")
     supervise(stack, periodic(_PAUSED_S, worker.refresh_paused, stop, name="paused"), "paused")
+    supervise(stack, periodic(_STRAYS_S, lambda: _unpark_strays(pool), stop, name="unpark"), "unpark")
     supervise(
         stack, periodic(_PARTITIONS_S, lambda: _make_partitions(pool), stop, name="partitions"), "partitions"
     )
+
+
+async def _unpark_strays(pool: asyncpg.Pool) -> None:
+    await pool.execute(_UNPARK_STRAYS)
 
 
 async def _make_partitions(pool: asyncpg.Pool) -> None:
