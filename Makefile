@@ -1,0 +1,94 @@
+# Wayfarer: every task a developer or CI has. `make` alone prints this help.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+ARGS ?=
+# Where tests are quick enough for `make test`; kill runs have a target of their own.
+QUICK := tests/unit tests/contract tests/integration tests/acceptance tests/architecture
+WORKERS ?= 2
+
+.PHONY: help
+help: ## print this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Wayfarer needs Python 3.11 or newer" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV) >&2
+
+$(VENV)/.bootstrap: requirements/bootstrap.txt | $(BIN)/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt >&2
+	@touch $@
+
+# uv is quick but does not read pip's configuration: where it cannot install, pip does.
+define install
+	@echo "installing $(1) …" >&2
+	@$(BIN)/uv pip install -q -p $(BIN)/python --require-hashes -r $(1) >&2 2>/dev/null || \
+		$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1) >&2
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e . >&2
+endef
+
+$(VENV)/.runtime: $(VENV)/.bootstrap requirements/runtime.txt pyproject.toml
+	$(call install,requirements/runtime.txt)
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.bootstrap requirements/dev.txt pyproject.toml
+	$(call install,requirements/dev.txt)
+	@touch $@ $(VENV)/.runtime
+
+.PHONY: demo
+demo: $(VENV)/.runtime ## run ten contacts through a real workflow and show what happened (ARGS=--json)
+	@$(BIN)/wayfarer demo $(ARGS)
+
+.PHONY: up
+up: $(VENV)/.runtime ## keep the whole stack running until Ctrl-C (ARGS="--workers 2")
+	@$(BIN)/wayfarer up $(ARGS)
+
+.PHONY: test
+test: $(VENV)/.dev ## unit, contract, integration, acceptance and architecture tests
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope $(wildcard $(QUICK)) $(ARGS)
+
+.PHONY: test-all
+test-all: $(VENV)/.dev ## every test, with long property runs
+	WAYFARER_HYPOTHESIS=long $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --timeout 1800 tests $(ARGS)
+
+.PHONY: chaos
+chaos: $(VENV)/.dev ## kill every process while executions run; nothing may be lost or doubled
+	$(BIN)/python -m pytest -p no:xdist -s tests/chaos $(ARGS)
+
+.PHONY: bench
+bench: $(VENV)/.dev ## actions per second, latency, CPU and memory beside the baseline (ARGS=--json)
+	@$(BIN)/python -m tests.load.bench $(ARGS)
+
+.PHONY: check
+check: $(VENV)/.dev ## format, lint, types, direction of imports, protos, generated code
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+	$(BIN)/python tools/generate.py --check
+
+.PHONY: format
+format: $(VENV)/.dev ## format code and protos in place
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/buf format -w
+
+.PHONY: proto
+proto: $(VENV)/.dev ## generate proto/gen from proto/wayfarer
+	$(BIN)/python tools/generate.py
+
+.PHONY: requirements
+requirements: $(VENV)/.bootstrap ## pin requirements/*.in anew, with hashes
+	cd requirements && ../$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate \
+		--python-version 3.11 --universal -o dev.txt dev.in
+	cd requirements && for f in runtime bootstrap; do ../$(BIN)/uv pip compile -q --generate-hashes --no-header \
+		--no-annotate --python-version 3.11 --universal -c dev.txt -o $$f.txt $$f.in; done
+
+.PHONY: clean
+clean: ## remove the virtual environment and caches
+	rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -1,0 +1,104 @@
+"""Finds the API and calls it; every command enters `connect()`. Errors become `Refused`, for people."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+from wayfarer.crm.v1.contact_service_pb2_grpc import ContactServiceStub
+from wayfarer.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
+from wayfarer.execution.v1.workflow_service_pb2_grpc import WorkflowServiceStub
+
+TIMEOUT_S = 15.0
+_MESSAGE_BYTES = 16 * 1024 * 1024
+
+
+class Refused(Exception):
+    """The API refused or could not be reached; `lines` say why, first the message."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__(lines[0])
+        self.lines = lines
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """The services, and the credential to send with each call."""
+
+    executions: ExecutionServiceStub
+    workflows: WorkflowServiceStub
+    contacts: ContactServiceStub
+    metadata: tuple[tuple[str, str], ...]
+
+    def call(self, method: Any, request: Any, timeout_s: float = TIMEOUT_S) -> Any:
+        """One call. Raises Refused."""
+        try:
+            return method(request, timeout=timeout_s, metadata=self.metadata)
+        except grpc.RpcError as error:
+            raise refused(error) from error
+
+    def stream(self, method: Any, request: Any, timeout_s: float) -> Iterator[Any]:
+        """A server stream, message by message. Raises Refused."""
+        try:
+            yield from method(request, timeout=timeout_s, metadata=self.metadata)
+        except grpc.RpcError as error:
+            raise refused(error) from error
+
+
+def where() -> tuple[str, str]:
+    """Address and API key: from the environment, else from the running local stack's own file."""
+    address, key = os.environ.get("WAYFARER_ADDRESS", ""), os.environ.get("WAYFARER_API_KEY", "")
+    if not (address and key):
+        from services.local.stack import LOCAL_FILE, default_state_dir
+
+        try:
+            local = json.loads((default_state_dir() / LOCAL_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            local = {}
+        address = address or local.get("address") or "127.0.0.1:7700"
+        key = key or local.get("api_key", "")
+    if not key:
+        raise Refused(
+            [
+                "no API key: set WAYFARER_API_KEY, or start the local stack with `wayfarer up` (its key is found)"
+            ]
+        )
+    return address, key
+
+
+@contextmanager
+def connect(address: str = "", key: str = "") -> Iterator[Api]:
+    """The API at `address`; both default to what `where` finds. Raises Refused."""
+    if not (address and key):
+        address, key = where()
+    options = [("grpc.max_receive_message_length", _MESSAGE_BYTES), ("grpc.enable_retries", 0)]
+    with grpc.insecure_channel(address, options=options) as channel:
+        yield Api(
+            ExecutionServiceStub(channel),
+            WorkflowServiceStub(channel),
+            ContactServiceStub(channel),
+            (("authorization", f"Bearer {key}"),),
+        )
+
+
+def refused(error: grpc.RpcError) -> Refused:
+    """What an error says, with its reason and each field at fault."""
+    code = error.code()  # type: ignore[attr-defined]
+    message = error.details() or code.name  # type: ignore[attr-defined]
+    trailers: dict[str, bytes] = dict(error.trailing_metadata() or ())  # type: ignore[attr-defined]
+    raw = trailers.get("grpc-status-details-bin", b"")
+    info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    for detail in status_pb2.Status.FromString(raw).details:
+        detail.Unpack(info)
+        detail.Unpack(request)
+    if code is grpc.StatusCode.UNAVAILABLE and not info.reason:
+        return Refused([f"the API cannot be reached ({message})", "start the local stack with `wayfarer up`"])
+    lines = [f"{message} [{info.reason or code.name}]"]
+    lines += [f"  {v.field}: {v.description} ({v.reason})" for v in request.field_violations]
+    if omitted := info.metadata.get("violations_omitted"):
+        lines.append(f"  … and {omitted} more")
+    return Refused(lines)
