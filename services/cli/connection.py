@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
@@ -62,11 +62,7 @@ def where() -> tuple[str, str]:
         address = address or local.get("address") or "127.0.0.1:7700"
         key = key or local.get("api_key", "")
     if not key:
-        raise Refused(
-            [
-                "no API key: set WAYFARER_API_KEY, or start the local stack with `wayfarer up` (its key is found)"
-            ]
-        )
+        raise Refused(["no API key: set WAYFARER_API_KEY, or start the local stack with `wayfarer up`"])
     return address, key
 
 
@@ -77,20 +73,22 @@ def connect(address: str = "", key: str = "") -> Iterator[Api]:
         address, key = where()
     options = [("grpc.max_receive_message_length", _MESSAGE_BYTES), ("grpc.enable_retries", 0)]
     with grpc.insecure_channel(address, options=options) as channel:
+        # The stubs are typed for grpc.aio; a command is a plain caller.
+        plain = cast(Any, channel)
         yield Api(
-            ExecutionServiceStub(channel),
-            WorkflowServiceStub(channel),
-            ContactServiceStub(channel),
+            ExecutionServiceStub(plain),
+            WorkflowServiceStub(plain),
+            ContactServiceStub(plain),
             (("authorization", f"Bearer {key}"),),
         )
 
 
-def refused(error: grpc.RpcError) -> Refused:
+def refused(error: Any) -> Refused:
     """What an error says, with its reason and each field at fault."""
-    code = error.code()  # type: ignore[attr-defined]
-    message = error.details() or code.name  # type: ignore[attr-defined]
-    trailers: dict[str, bytes] = dict(error.trailing_metadata() or ())  # type: ignore[attr-defined]
-    raw = trailers.get("grpc-status-details-bin", b"")
+    code = error.code()
+    message = error.details() or code.name
+    trailers = dict(error.trailing_metadata() or ())
+    raw = bytes(trailers.get("grpc-status-details-bin", b""))
     info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
     for detail in status_pb2.Status.FromString(raw).details:
         detail.Unpack(info)

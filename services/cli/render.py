@@ -1,14 +1,17 @@
 """Turns messages into tables and lines for people; the commands and the demo call it."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from google.protobuf import json_format
 from google.protobuf.message import Message
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
+from wayfarer.action.v1 import action_pb2
 from wayfarer.common.v1 import failure_pb2
 from wayfarer.execution.v1 import execution_pb2 as pb
 from wayfarer.execution.v1 import workflow_pb2
@@ -22,6 +25,21 @@ _COLORS = {
     "FAILED": "red",
     "CANCELLED": "dim",
 }
+_MASKED = "[redacted]"
+_SHORT_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        value.name: value.name.removeprefix(prefix)
+        for prefix, enum in (
+            ("EXECUTION_STATUS_", pb.ExecutionStatus),
+            ("BLOCKED_ON_", pb.BlockedOn),
+            ("PRIORITY_", pb.Priority),
+            ("WORKFLOW_STATUS_", workflow_pb2.WorkflowStatus),
+            ("ERROR_CLASS_", failure_pb2.ErrorClass),
+            ("DELIVERY_CLASS_", action_pb2.DeliveryClass),
+        )
+        for value in enum.DESCRIPTOR.values
+    }
+)
 
 
 def status(execution: pb.Execution) -> str:
@@ -46,11 +64,12 @@ def colored(name: str) -> str:
 
 
 def moment(message: Message, field: str) -> str:
-    """A time of a message, in the reader's zone; empty if there is none."""
+    """A time of a message, in the reader's zone, with the date unless today; empty if there is none."""
     if not message.HasField(field):
         return ""
-    at: datetime = getattr(message, field).ToDatetime(tzinfo=datetime.now().astimezone().tzinfo)
-    return at.strftime("%H:%M:%S.%f")[:-3]
+    now = datetime.now().astimezone()
+    at: datetime = getattr(message, field).ToDatetime(tzinfo=now.tzinfo)
+    return f"{at:%H:%M:%S.%f}"[:-3] if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M:%S}"
 
 
 def failure(error: failure_pb2.Failure) -> str:
@@ -65,77 +84,97 @@ def as_json(message: Message) -> str:
 
 
 def plain(message: Message) -> dict[str, Any]:
-    """A message as plain data, with short names for statuses."""
-    data: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
-    return {key: _short(value) for key, value in data.items()}
+    """A message as plain data: every field, short names for enums, whole numbers as such."""
+    data = json_format.MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    short: dict[str, Any] = _short(whole(data))
+    return short
 
 
 def _short(value: Any) -> Any:
     if isinstance(value, str):
-        for prefix in ("EXECUTION_STATUS_", "WORKFLOW_STATUS_", "BLOCKED_ON_", "PRIORITY_", "ERROR_CLASS_"):
-            if value.startswith(prefix):
-                return value.removeprefix(prefix)
-        return value
+        return _SHORT_NAMES.get(value, value)
     if isinstance(value, list):
         return [_short(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _short(item) for key, item in value.items()}
-    return value
+    return {key: _short(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
-def executions(rows: Iterable[pb.Execution], title: str = "") -> Table:
-    """A table of executions."""
-    table = Table(title=title or None, title_justify="left")
-    for name in ("execution", "workflow", "status", "step", "progress", "waits for", "started"):
-        table.add_column(name, no_wrap=name == "execution")
+def executions(rows: Sequence[pb.Execution], title: str = "") -> Table:
+    """A table of executions; columns that would be empty in every row are left out."""
+    table = _table(title)
+    blocked = any(row.blocked_on for row in rows)
+    names = (
+        "execution",
+        "workflow",
+        "status",
+        "step",
+        "progress",
+        *(["waits for"] if blocked else []),
+        "started",
+    )
+    for name in names:
+        table.add_column(name, no_wrap=True, min_width=36 if name == "execution" else None)
     for row in rows:
-        name = status(row)
-        step = row.current_step_id or row.reason
-        table.add_row(
+        cells = (
             row.id,
             f"{row.workflow_key} v{row.workflow_version}",
-            colored(name),
-            step,
+            colored(status(row)),
+            row.current_step_id or row.reason,
             f"{row.progress_percent} %",
-            blocked_on(row),
-            moment(row, "create_time"),
+            *([blocked_on(row)] if blocked else []),
+            moment(row, "create_time").partition(".")[0],
         )
+        table.add_row(*cells)
     return table
 
 
 def log(entries: Iterable[pb.LogEntry], title: str = "") -> Table:
     """A table of log entries."""
-    table = Table(title=title or None, title_justify="left")
+    table = _table(title)
     for name in ("#", "time", "event", "step", "try", "took", "particulars"):
-        right, whole = name in ("#", "try", "took"), name != "particulars"
-        table.add_column(name, justify="right" if right else "left", no_wrap=whole, overflow="ellipsis")
+        right = name in ("#", "try", "took")
+        table.add_column(name, justify="right" if right else "left", no_wrap=name != "particulars")
     for entry in entries:
-        took = f"{entry.duration.ToMilliseconds()} ms" if entry.HasField("duration") else ""
-        particulars = [
-            json.dumps(_whole(json_format.MessageToDict(entry.detail)), ensure_ascii=False)
-            if entry.HasField("detail")
-            else ""
-        ]
-        if entry.HasField("failure"):
-            particulars.append(failure(entry.failure))
+        told = [particulars(entry)] if entry.HasField("detail") else []
+        told += [failure(entry.failure)] if entry.HasField("failure") else []
         table.add_row(
             str(entry.seq),
             moment(entry, "time"),
             entry.event,
             entry.step_id,
             str(entry.attempt or ""),
-            took,
-            escape(" ".join(p for p in particulars if p)),
+            f"{entry.duration.ToMilliseconds()} ms" if entry.HasField("duration") else "",
+            escape(" ".join(told)),
         )
     return table
 
 
-def _whole(value: Any) -> Any:
+def particulars(entry: pb.LogEntry) -> str:
+    """An entry's detail as name=value; what is masked says nothing and is left out (it is in the JSON)."""
+    pairs = _flat("", whole(json_format.MessageToDict(entry.detail)))
+    return " ".join(f"{name}={value}" for name, value in pairs if value != _MASKED)
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _flat(f"{name}.{key}" if name else key, inner)
+    else:
+        yield name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def whole(value: Any) -> Any:
+    """JSON data with 200 for 200.0: Struct knows only floats."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, dict):
-        return {key: _whole(item) for key, item in value.items()}
-    return [_whole(item) for item in value] if isinstance(value, list) else value
+        return {key: whole(item) for key, item in value.items()}
+    return [whole(item) for item in value] if isinstance(value, list) else value
+
+
+def _table(title: str) -> Table:
+    return Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
 
 
 def one_execution(execution: pb.Execution) -> Table:

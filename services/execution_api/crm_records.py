@@ -51,17 +51,18 @@ def delete() -> bytes:
 def both(first: bytes, then: bytes) -> bytes:
     """What is owed in all when a patch comes upon a put or a patch that is still owed."""
     old, new = orjson.loads(first), orjson.loads(then)
-    whole = old["do"] == "put"
+    whole: bool = old["do"] == "put"
     data = {**old["data"], **new["data"]}
-    if "fields" in new["data"] and "fields" in old["data"] and not new["replace"]:
-        fields = {**old["data"]["fields"], **new["data"]["fields"]}
+    if "fields" in new["data"]:
+        kept = {} if new["replace"] else old["data"].get("fields", {})
+        fields = {**kept, **new["data"]["fields"]}
         # Where all fields are known, null has done its work; elsewhere it must still remove.
-        known = whole or old["replace"]
+        known = whole or old["replace"] or new["replace"]
         data["fields"] = {k: v for k, v in fields.items() if v is not None} if known else fields
     tags = new["tags"] if new["tags"] is not None else old["tags"]
     if whole:
         return put(data, tags)
-    return patch(data, tags, old["replace"] or new["replace"])
+    return patch(data, tags, bool(old.get("replace")) or new["replace"])
 
 
 def check_size(owed: bytes) -> None:

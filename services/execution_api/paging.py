@@ -17,12 +17,13 @@ def size_of(asked: int, default: int = DEFAULT_SIZE) -> int:
 
 
 def filter_mark(request: Message) -> bytes:
-    """Eight bytes that differ when anything but size and token differs."""
+    """Eight bytes that differ when the list, or anything but size and token, differs."""
     bare = type(request)()
     bare.CopyFrom(request)
     for name in ("page_size", "page_token"):
         bare.ClearField(name)
-    return hashlib.sha256(bare.SerializeToString(deterministic=True)).digest()[:8]
+    kind = str(bare.DESCRIPTOR.full_name).encode()
+    return hashlib.sha256(kind + bare.SerializeToString(deterministic=True)).digest()[:8]
 
 
 def encode(last: bytes, mark: bytes) -> str:

@@ -1,7 +1,7 @@
-"""G1, G2, G5, G7, A-15, A-50: kill -9 of every process while 1,000 executions run, and nothing is lost or doubled.
+"""G1, G2, G5, G7, A-15, A-50: kill -9 of every process while 1,000 executions run: nothing lost or doubled.
 
-Seeded by WAYFARER_SEED (printed). A trigger in the crm database writes down every real change of a tag, so that
-a doubled effect shows even where the end state hides it.
+Seeded by WAYFARER_SEED (printed). A trigger in the crm database writes down every real change of a tag, so
+that a doubled effect shows even where the end state hides it.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ steps:
   - {id: first, type: add_tag, config: {tag: a}}
   - {id: undo, type: remove_tag, config: {tag: a}}
   - {id: second, type: add_tag, config: {tag: b}}
-  - {id: hook, type: webhook_call, timeout: 3s, config: {url: "{{ trigger.hooks }}", body: {n: "{{ trigger.n }}"}}}
+  - {id: hook, type: webhook_call, timeout: 3s, config: {url: "{{ trigger.hooks }}", body: "{{ trigger.n }}"}}
   - {id: mail, type: send_email, timeout: 3s, config: {subject: "n {{ trigger.n }}", text: "hello"}}
   - {id: field, type: update_contact, config: {set: {fields.done: "{{ trigger.n }}"}}}
 """
@@ -80,7 +80,7 @@ class World:
     changes: Changes
 
     async def call(self, ask: Callable[[], Awaitable[Any]]) -> Any:
-        """As a careful client calls: again while the answer is UNAVAILABLE or lost, with the same request id."""
+        """As a careful client: again while the answer is UNAVAILABLE or lost, with the same request id."""
 
         def again(error: BaseException) -> bool:
             return isinstance(error, grpc.aio.AioRpcError) and error.code() in (

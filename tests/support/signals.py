@@ -17,7 +17,7 @@ class Changes:
         self._listener = HintListener(dsn, CHANGED, lambda _accounts: self._heard.set())
 
     async def until(self, holds: Callable[[], Awaitable[bool]], timeout_s: float, what: str) -> None:
-        """Returns once `holds()`; asked at each change and at least twice a second. TimeoutError names `what`."""
+        """Returns once `holds()`, asked at each change and twice a second; TimeoutError names `what`."""
         deadline = time.monotonic() + timeout_s
         while True:
             self._heard.clear()

@@ -27,6 +27,9 @@ async def world() -> AsyncIterator[World]:
         asyncpg.create_pool(stack.prepared.dsns["wayfarer_owner"], min_size=1, max_size=4) as owner,
     ):
         yield World(stack, channel, owner)
+    # Every refusal here was meant: none of the API's own faults may have been among them.
+    log = (folder / "logs" / "api.log").read_text(encoding="utf-8")
+    assert "rpc_failed" not in log, log[-4000:]
     shutil.rmtree(folder)
 
 

@@ -220,3 +220,43 @@ async def test_watchers_of_a_running_execution_miss_nothing(client: Client) -> N
         assert last.status == STATUS.EXECUTION_STATUS_COMPLETED
         assert [entry.seq for entry in entries] == list(range(1, 103))
     assert UUID(execution_id).version == 7
+
+
+async def test_logs_show_what_was_sent_with_addresses_and_keys_masked(world: World, client: Client) -> None:
+    """A-21: nothing of either in clear outside encrypted columns."""
+    hook = f"{world.stack.receiver_url}/hooks/masked"
+    document = {
+        "key": "masked",
+        "steps": [
+            {
+                "id": "mail",
+                "type": "send_email",
+                "config": {
+                    "to": "{{ contact.email }}",
+                    "subject": "Hello",
+                    "text": "Dear {{ contact.email }}",
+                },
+            },
+            {
+                "id": "hook",
+                "type": "webhook_call",
+                "config": {"url": hook, "headers": {"X-Api-Key": "canary-key-77"}, "body": {"who": "x"}},
+            },
+        ],
+    }
+    await client.publish(document)
+    contact = await client.contact(email="john.canary@example.com")
+    execution_id = (await client.start("masked", contact.id)).execution.id
+    ended, entries = await client.watched_to_end(execution_id)
+    assert ended.status == STATUS.EXECUTION_STATUS_COMPLETED, entries
+    assert [entry.outcome for entry in entries if entry.event == "action_completed"] == ["SUCCEEDED"] * 2
+    shown = str(entries)
+    assert "j***@e***.com" in shown
+    for canary in ("john.canary", "canary-key-77"):
+        assert canary not in shown
+        for table in ("execution_log", "execution_history", "workflow", "workflow_version", "contact"):
+            dump = await world.owner.fetchval(
+                f"SELECT string_agg(t::text, '') FROM {table} t WHERE account_id = $1", client.account_id
+            )
+            assert canary not in dump
+            assert canary.encode().hex() not in dump

@@ -1,0 +1,63 @@
+"""EXPLAIN guards: on large tables, with the worker's settings, the hot statements use their index and scan nothing."""
+
+import re
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from execution_engine.store.sql import statement
+from services.local.stack import Stack
+from services.worker.__main__ import PLANNER
+from tests.support.stacks import fresh_stack
+
+ROWS = 50_000
+FILL = f"""
+INSERT INTO account (account_id, name) SELECT n, 'plans' FROM generate_series(1001, 1020) n;
+INSERT INTO workflow (account_id, workflow_id, key, name, status, draft_sealed, draft_steps)
+    SELECT n, uuidv7(), 'plans', 'plans', 2, '', 1 FROM generate_series(1001, 1020) n;
+INSERT INTO execution (account_id, execution_id, workflow_id, contact_id, version, shard, status, priority, lane,
+    blocked_on, wake_at, log_seq, log_hash, created_at, updated_at)
+    SELECT w.account_id, uuidv7(), w.workflow_id, uuidv7(), 1, 0, 4, 2, 2, 2, now() + interval '1 day', 1, '', now(), now()
+    FROM workflow w, generate_series(1, {ROWS // 20}) WHERE w.key = 'plans';
+ANALYZE;
+"""
+HOT = {
+    "claim_due": ("execution_due", "worker_live"),
+    "advance_runs": ("execution_pkey",),
+    "rest_runs": ("execution_pkey",),
+    "finish_runs": ("execution_pkey",),
+    "renew_leases": ("execution_pkey",),
+    "put_back_runs": ("execution_pkey",),
+    "discover_due": ("account_by_shard", "execution_due"),
+    "orphaned_leases": ("execution_due",),
+    "release_unheld": ("execution_due",),
+    "load_contacts": ("contact_pkey",),
+    "load_versions": ("workflow_version_pkey",),
+    "settle_due": ("execution_to_settle",),
+    "settle_runs": ("execution_pkey",),
+}
+
+
+@pytest.fixture(scope="module")
+async def worker_role() -> AsyncIterator[asyncpg.Connection]:
+    async with fresh_stack(workers=0) as stack:
+        yield await _filled(stack)
+
+
+async def _filled(stack: Stack) -> asyncpg.Connection:
+    owner = await asyncpg.connect(stack.prepared.dsns["wayfarer_owner"])
+    await owner.execute(FILL)
+    await owner.close()
+    return await asyncpg.connect(stack.prepared.dsns["wayfarer_worker"], server_settings=PLANNER)
+
+
+@pytest.mark.parametrize("name", HOT)
+async def test_a_hot_statement_uses_its_index(worker_role: asyncpg.Connection, name: str) -> None:
+    prepared = await worker_role.prepare(statement(name))
+    await worker_role.execute(f"PREPARE guard_{name} AS {statement(name)}")
+    nulls = ", ".join("NULL" for _ in prepared.get_parameters())
+    plan = "\n".join(row[0] for row in await worker_role.fetch(f"EXPLAIN EXECUTE guard_{name}({nulls})"))
+    for index in HOT[name]:
+        assert re.search(rf"Index (Only )?Scan (Backward )?using {index} ", plan), plan
+    assert "Seq Scan" not in plan, plan
