@@ -11,7 +11,7 @@ from typing import assert_never
 
 import orjson
 
-from execution_engine import chain, retry
+from execution_engine import retry
 from execution_engine.definition.conditions import ConditionFailed
 from execution_engine.definition.program import (
     END,
@@ -23,6 +23,7 @@ from execution_engine.definition.program import (
     WaitTimeStep,
 )
 from execution_engine.definition.templates import TemplateError
+from execution_engine.journal import Journal, as_json
 from execution_engine.model import (
     BlockedOn,
     ErrorClass,
@@ -88,17 +89,17 @@ def advance(run: Run, event: Event, now: datetime, draw: float, hold: Hold = Hol
 class _Mover:
     """One advance: the run, the moment, and what has been decided so far."""
 
-    __slots__ = ("draw", "hold", "now", "now_us", "result", "run", "steps")
+    __slots__ = ("draw", "hold", "journal", "now", "result", "run", "steps")
 
     def __init__(self, run: Run, now: datetime, draw: float, hold: Hold) -> None:
         assert run.program is not None
         self.run = run
         self.steps = run.program.steps
         self.now = now
-        self.now_us = chain.microseconds(now)
         self.draw = draw
         self.hold = hold
         self.result = Advance()
+        self.journal = Journal(run, now, self.result.rows)
 
     def move(self, event: Event) -> Advance:
         match event:
@@ -109,21 +110,25 @@ class _Mover:
             case Failed():
                 self._failed(event)
             case Skipped():
-                self._end_attempt(LogEvent.ACTION_SKIPPED, OutcomeCode.SKIPPED, event.failure)
+                self.journal.end_attempt(
+                    self._action(), LogEvent.ACTION_SKIPPED, OutcomeCode.SKIPPED, event.failure
+                )
                 self._next(self._action().next)
             case Deferred():
-                self._end_attempt(LogEvent.ACTION_DEFERRED, OutcomeCode.DEFERRED, event.failure)
+                self.journal.end_attempt(
+                    self._action(), LogEvent.ACTION_DEFERRED, OutcomeCode.DEFERRED, event.failure
+                )
                 self._wait(BlockedOn.DEFERRAL, event.after_s)
             case Pending():
-                self._spill_start()
-                self._log(LogEvent.ACTION_PENDING, OutcomeCode.PENDING)
+                self.journal.spill_start()
+                self.journal.note(LogEvent.ACTION_PENDING, OutcomeCode.PENDING)
                 self._wait(BlockedOn.PENDING, event.after_s)
             case Unreachable():
                 self._unreachable(event)
             case InFlight():
                 self._wait(BlockedOn.RECONCILE, max(event.for_s, 0.05))
             case NotDone():
-                self._spill_start()
+                self.journal.spill_start()
                 self.run.attempt_open = False
                 self._run_from(self.run.step)
             case Unknown():
@@ -137,7 +142,7 @@ class _Mover:
     def _claimed(self, event: Claimed) -> None:
         run = self.run
         if event.was is Status.ACTIVE:
-            self._log(LogEvent.RECOVERED, detail={"crashes": run.crashes})
+            self.journal.note(LogEvent.RECOVERED, detail={"crashes": run.crashes})
             if run.crashes >= CRASH_LIMIT:
                 failure = Failure(
                     ErrorClass.INDETERMINATE, "wayfarer", "CRASH_LIMIT", "the step kept losing its worker"
@@ -150,7 +155,7 @@ class _Mover:
             run.status = Status.ACTIVE
             return
         if event.blocked_on is BlockedOn.TIMER:
-            self._log(LogEvent.WAIT_RESUMED)
+            self.journal.note(LogEvent.WAIT_RESUMED)
             step = self.steps[run.step]
             assert isinstance(step, WaitTimeStep), "only a wait step waits on a timer"
             self._next(step.next)
@@ -162,7 +167,9 @@ class _Mover:
     def _succeeded(self, event: Succeeded) -> None:
         run, step = self.run, self._action()
         assert run.program is not None
-        self._end_attempt(LogEvent.ACTION_COMPLETED, OutcomeCode.SUCCEEDED, None, event.output)
+        self.journal.end_attempt(
+            self._action(), LogEvent.ACTION_COMPLETED, OutcomeCode.SUCCEEDED, None, event.output
+        )
         if event.output and step.id in run.program.outputs_read:
             run.outputs[step.id] = orjson.loads(event.output)
             run.outputs_changed = True
@@ -172,12 +179,12 @@ class _Mover:
     def _failed(self, event: Failed) -> None:
         run, step, failure = self.run, self._action(), event.failure
         if event.certainty is Certainty.INDETERMINATE and step.delivery_class in _NEVER_TWICE:
-            self._end_attempt(LogEvent.ACTION_FAILED, OutcomeCode.UNKNOWN, failure)
+            self._ended(LogEvent.ACTION_FAILED, OutcomeCode.UNKNOWN, failure)
             self._decide_unknown()
             return
-        self._end_attempt(LogEvent.ACTION_FAILED, OutcomeCode.FAILED, failure)
+        self._ended(LogEvent.ACTION_FAILED, OutcomeCode.FAILED, failure)
         if failure.error_class is ErrorClass.RATE_LIMIT:
-            self._log(LogEvent.RATE_LIMIT_HIT, detail={"retry_after_s": event.retry_after_s})
+            self.journal.note(LogEvent.RATE_LIMIT_HIT, detail={"retry_after_s": event.retry_after_s})
         kind = retry.disposition(failure.error_class)
         if kind is not Disposition.RETRY and step.on_error.kind == "retry":
             kind = Disposition.RETRY
@@ -186,7 +193,7 @@ class _Mover:
             if run.failures <= step.max_retries:
                 self._schedule_retry(step, failure, event.retry_after_s)
                 return
-            self._log(LogEvent.MAX_RETRIES_EXHAUSTED, failure=failure)
+            self.journal.note(LogEvent.MAX_RETRIES_EXHAUSTED, failure=failure)
             kind = Disposition.FAIL
             reason = "max_retries_exhausted"
         else:
@@ -206,7 +213,7 @@ class _Mover:
             case _:
                 pass
         if kind is Disposition.SKIP:
-            self._log(LogEvent.SKIPPED_NON_RETRYABLE_ERROR, failure=failure)
+            self.journal.note(LogEvent.SKIPPED_NON_RETRYABLE_ERROR, failure=failure)
             self._next(target)
         else:
             self._fail(reason, failure)
@@ -221,7 +228,7 @@ class _Mover:
             retry_after_s,
         )
         due = self.now + timedelta(seconds=delay)
-        self._log(
+        self.journal.note(
             LogEvent.RETRY_SCHEDULED,
             detail={"retry": self.run.failures, "due": due.isoformat(), "delay_s": round(delay, 3)},
             failure=failure,
@@ -232,7 +239,7 @@ class _Mover:
         """The attempt stays open: whoever claims the run next reconciles it first."""
         run = self.run
         if run.open_seq:
-            self._log(LogEvent.EXECUTOR_UNAVAILABLE, detail={"problem": event.problem[:200]})
+            self.journal.note(LogEvent.EXECUTOR_UNAVAILABLE, detail={"problem": event.problem[:200]})
         since = (self.now - run.open_at).total_seconds() if run.open_at else 0.0
         delay = min(max(since / 4, _UNREACHABLE_FIRST_S), _UNREACHABLE_CAP_S)
         self._wait(BlockedOn.EXECUTOR, delay * (0.9 + 0.2 * self.draw))
@@ -243,16 +250,16 @@ class _Mover:
             failure = Failure(
                 ErrorClass.INDETERMINATE, step.family, "UNKNOWN", "whether the effect happened cannot be told"
             )
-            self._end_attempt(LogEvent.ACTION_FAILED, OutcomeCode.UNKNOWN, failure)
+            self._ended(LogEvent.ACTION_FAILED, OutcomeCode.UNKNOWN, failure)
             self._decide_unknown()
             return
-        self._spill_start()
+        self.journal.spill_start()
         self.run.attempt_open = False
         self._run_from(self.run.step)
 
     def _decide_unknown(self) -> None:
         step = self._action()
-        self._log(LogEvent.OUTCOME_UNKNOWN, OutcomeCode.UNKNOWN)
+        self.journal.note(LogEvent.OUTCOME_UNKNOWN, OutcomeCode.UNKNOWN)
         match step.on_unknown:
             case OnUnknown.CONTINUE:
                 self._next(step.next)
@@ -298,14 +305,14 @@ class _Mover:
                         failure = Failure(
                             ErrorClass.CONFIGURATION, "wayfarer", "CONDITION_FAILED", str(error)[:500]
                         )
-                        self._log(LogEvent.CONDITION_FAILED, failure=failure)
+                        self.journal.note(LogEvent.CONDITION_FAILED, failure=failure)
                         self._fail("condition_failed", failure)
                         return
-                    self._log(LogEvent.CONDITION_EVALUATED, detail={"result": holds})
+                    self.journal.note(LogEvent.CONDITION_EVALUATED, detail={"result": holds})
                     position = step.then if holds else step.otherwise
                 case WaitTimeStep():
                     due = self.now + timedelta(seconds=step.seconds)
-                    self._log(
+                    self.journal.note(
                         LogEvent.WAIT_STARTED,
                         detail={"resume_at": due.isoformat(), "rule": f"wait_time {step.seconds:g} s"},
                     )
@@ -327,20 +334,18 @@ class _Mover:
             run.config = literal if literal is not None else step.config.render(run.scope(self.now))
         except TemplateError as error:
             failure = Failure(ErrorClass.CONFIGURATION, "wayfarer", "MERGE_FIELD", str(error)[:500])
-            self._log(LogEvent.ACTION_FAILED, OutcomeCode.FAILED, failure=failure)
+            self.journal.note(LogEvent.ACTION_FAILED, OutcomeCode.FAILED, failure=failure)
             self._give_up(step, Disposition.FAIL, "configuration", failure)
             return
         run.status = Status.ACTIVE
         run.blocked_on = BlockedOn.NOTHING
-        run.attempt += 1
-        run.attempt_open = True
-        run.log_seq += 1
-        run.open_seq = run.log_seq
-        run.open_at = self.now
-        run.log_hash = chain.start_hash(
-            run.chain_key, run.log_hash, run.log_seq, step.id, step.type, run.visit, run.attempt, self.now_us
-        )
+        self.journal.begin_attempt(step)
         self.result.begin = step
+
+    def _ended(
+        self, event: LogEvent, outcome: OutcomeCode, failure: Failure | None, output: bytes = b""
+    ) -> None:
+        self.journal.end_attempt(self._action(), event, outcome, failure, output)
 
     def _wait(self, reason: BlockedOn, seconds: float) -> None:
         self.run.status = Status.WAITING
@@ -350,12 +355,12 @@ class _Mover:
     def _complete(self, reason: str) -> None:
         run = self.run
         run.step = END
-        self._log(LogEvent.EXECUTION_COMPLETED)
+        self.journal.note(LogEvent.EXECUTION_COMPLETED)
         self._end(Status.COMPLETED, reason)
 
     def _fail(self, reason: str, failure: Failure | None) -> None:
-        self._log(LogEvent.EXECUTION_FAILED, detail={"reason": reason}, failure=failure)
-        self.run.failure = orjson.dumps(_as_json(failure)).decode() if failure else None
+        self.journal.note(LogEvent.EXECUTION_FAILED, detail={"reason": reason}, failure=failure)
+        self.run.failure = orjson.dumps(as_json(failure)).decode() if failure else None
         self._end(Status.FAILED, reason)
 
     def _end(self, status: Status, reason: str) -> None:
@@ -368,119 +373,5 @@ class _Mover:
         assert isinstance(step, ActionStep), "an attempt belongs to an action"
         return step
 
-    # The log
-
-    def _end_attempt(
-        self, event: LogEvent, outcome: OutcomeCode, failure: Failure | None, output: bytes = b""
-    ) -> None:
-        """Ends the open attempt: one row with its start if nothing was appended since."""
-        run, step = self.run, self._action()
-        seq = run.log_seq + 1
-        detail = orjson.dumps({"failure": _as_json(failure)}).decode() if failure else ""
-        private = b'{"config":%b,"output":%b}' % (run.config or b"null", output or b"null")
-        run.log_hash = chain.link(
-            run.chain_key,
-            run.log_hash,
-            seq,
-            event,
-            step.id,
-            step.type,
-            run.visit,
-            run.attempt,
-            self.now_us,
-            outcome,
-            detail,
-            private,
-        )
-        merged = run.open_seq == run.log_seq
-        row = LogRow(
-            run.open_seq if merged else seq,
-            seq,
-            event,
-            step.id,
-            step.type,
-            run.visit,
-            run.attempt,
-            run.open_at if merged else None,
-            self.now,
-            outcome,
-            detail,
-            private,
-            run.log_hash,
-        )
-        self.result.rows.append(row)
-        run.log_seq, run.open_seq, run.attempt_open = seq, 0, False
-
-    def _spill_start(self) -> None:
-        """Writes out the start of the open attempt, because something else is about to follow it."""
-        run = self.run
-        if not run.open_seq:
-            return
-        step = self._action()
-        assert run.open_at is not None
-        self.result.rows.append(
-            chain.open_start(
-                run.open_seq, step.id, step.type, run.visit, run.attempt, run.open_at, run.log_hash
-            )
-        )
-        run.open_seq = 0
-
-    def _log(
-        self,
-        event: LogEvent,
-        outcome: OutcomeCode = OutcomeCode.NONE,
-        detail: dict[str, object] | None = None,
-        failure: Failure | None = None,
-    ) -> None:
-        self._spill_start()
-        run = self.run
-        step = self.steps[run.step] if run.step != END else None
-        step_id, step_type = (step.id, step.type) if step is not None else ("", "")
-        visit, attempt = (run.visit, run.attempt) if step is not None else (0, 0)
-        content = dict(detail) if detail else {}
-        if failure is not None:
-            content["failure"] = _as_json(failure)
-        text = orjson.dumps(content).decode() if content else ""
-        run.log_seq += 1
-        run.log_hash = chain.link(
-            run.chain_key,
-            run.log_hash,
-            run.log_seq,
-            event,
-            step_id,
-            step_type,
-            visit,
-            attempt,
-            self.now_us,
-            outcome,
-            text,
-        )
-        self.result.rows.append(
-            LogRow(
-                run.log_seq,
-                run.log_seq,
-                event,
-                step_id,
-                step_type,
-                visit,
-                attempt,
-                None,
-                self.now,
-                outcome,
-                text,
-                b"",
-                run.log_hash,
-            )
-        )
-
 
 _NEVER_TWICE = frozenset({DeliveryClass.UNSPECIFIED, DeliveryClass.UNKEYED_AT_MOST_ONCE})
-
-
-def _as_json(failure: Failure) -> dict[str, object]:
-    return {
-        "class": int(failure.error_class),
-        "provider": failure.provider,
-        "code": failure.code,
-        "message": failure.message,
-    }

@@ -93,41 +93,32 @@ async def _end(
                 row["log_hash"],
             )
         )
-    detail = orjson.dumps(
-        {"actor": actor, "reason": reason, **({"words": mask_text(words)} if words else {})}
-    ).decode()
-    seq, now = row["log_seq"] + 1, row["now"]
+    detail = {"actor": actor, "reason": reason, **({"words": mask_text(words)} if words else {})}
+    ended = _entry(row, key, step_id, step_type, orjson.dumps(detail).decode())
+    rows.append(ended)
+    await connection.execute(_END, account_id, row["execution_id"], ended.seq, ended.hash, reason)
+    records = [log_record(vault, account_id, row["execution_id"], entry) for entry in rows]
+    columns = [list(column) for column in zip(*records, strict=True)]
+    await connection.execute(_INSERT_LOG, account_id, *columns[1:])
+
+
+def _entry(row: asyncpg.Record, key: bytes, step_id: str, step_type: str, detail: str) -> LogRow:
+    """The `cancelled` entry, chained to the row's end."""
+    seq, now, event = row["log_seq"] + 1, row["now"], LogEvent.CANCELLED
+    visit, attempt = row["visit"], row["attempt"]
     hash_ = chain.link(
         key,
         row["log_hash"],
         seq,
-        LogEvent.CANCELLED,
+        event,
         step_id,
         step_type,
-        row["visit"],
-        row["attempt"],
+        visit,
+        attempt,
         chain.microseconds(now),
         OutcomeCode.NONE,
         detail,
     )
-    rows.append(
-        LogRow(
-            seq,
-            seq,
-            LogEvent.CANCELLED,
-            step_id,
-            step_type,
-            row["visit"],
-            row["attempt"],
-            None,
-            now,
-            OutcomeCode.NONE,
-            detail,
-            b"",
-            hash_,
-        )
+    return LogRow(
+        seq, seq, event, step_id, step_type, visit, attempt, None, now, OutcomeCode.NONE, detail, b"", hash_
     )
-    await connection.execute(_END, account_id, row["execution_id"], seq, hash_, reason)
-    records = [log_record(vault, account_id, row["execution_id"], entry) for entry in rows]
-    columns = [list(column) for column in zip(*records, strict=True)]
-    await connection.execute(_INSERT_LOG, account_id, *columns[1:])

@@ -6,15 +6,13 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from services.cli.connection import Api
+from services.cli import contacts, workflows
+from services.cli.session import Json, Limit, api_session, contact_id, show_on_screen
 
 app = typer.Typer(
     name="wayfarer",
@@ -23,34 +21,10 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-contacts_app = typer.Typer(help="Contacts: create, get, list.", no_args_is_help=True)
-workflows_app = typer.Typer(help="Workflows: list, show, pause, resume, archive.", no_args_is_help=True)
-app.add_typer(contacts_app, name="contacts")
-app.add_typer(workflows_app, name="workflows")
+app.add_typer(contacts.app, name="contacts")
+app.add_typer(workflows.app, name="workflows")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")]
 _WATCH_S = 3600.0
-
-
-@contextmanager
-def _api() -> Iterator["Api"]:
-    """The API, with refusals printed as lines and exit code 1."""
-    from services.cli.connection import Refused, connect
-
-    try:
-        with connect() as api:
-            yield api
-    except Refused as refused:
-        for line in refused.lines:
-            typer.echo(line, err=True)
-        raise typer.Exit(1) from None
-
-
-def _print(what: Any) -> None:
-    from rich.console import Console
-
-    Console().print(what)
 
 
 @app.command()
@@ -93,7 +67,7 @@ def apply(
     except (OSError, UnicodeDecodeError) as error:
         typer.echo(f"{file}: {error}", err=True)
         raise typer.Exit(2) from None
-    with _api() as api:
+    with api_session() as api:
         request = pb.ApplyWorkflowRequest(
             document=text, validate_only=validate_only, publish=publish and not validate_only
         )
@@ -122,9 +96,9 @@ def start(
     except ValueError as error:
         typer.echo(f"--trigger: {error}", err=True)
         raise typer.Exit(2) from None
-    with _api() as api:
+    with api_session() as api:
         request = pb.StartExecutionRequest(
-            workflow=workflow, contact_id=_contact_id(api, contact), request_id=request_id
+            workflow=workflow, contact_id=contact_id(api, contact), request_id=request_id
         )
         if data:
             request.trigger.update(data)
@@ -153,17 +127,17 @@ def list_executions(
     if status and status.upper() not in names:
         typer.echo(f"--status: one of {', '.join(sorted(names - {'UNSPECIFIED'}))}", err=True)
         raise typer.Exit(2)
-    with _api() as api:
+    with api_session() as api:
         request = pb.ListExecutionsRequest(workflow=workflow, page_size=limit)
         if status:
             request.status = execution_pb2.ExecutionStatus.Value(f"EXECUTION_STATUS_{status.upper()}")
         if contact:
-            request.contact_id = _contact_id(api, contact)
+            request.contact_id = contact_id(api, contact)
         answer = api.call(api.executions.ListExecutions, request)
     if as_json:
         typer.echo(render.as_json(answer))
     elif answer.executions:
-        _print(render.executions(answer.executions))
+        show_on_screen(render.executions(answer.executions))
     else:
         typer.echo("no executions; start one with `wayfarer start WORKFLOW CONTACT`")
 
@@ -175,12 +149,12 @@ def show(execution: str, as_json: Json = False) -> None:
 
     from services.cli import render
 
-    with _api() as api:
+    with api_session() as api:
         found = api.call(api.executions.GetExecution, pb.GetExecutionRequest(id=execution)).execution
     if as_json:
         typer.echo(render.as_json(found))
     else:
-        _print(render.one_execution(found))
+        show_on_screen(render.one_execution(found))
 
 
 @app.command()
@@ -190,7 +164,7 @@ def watch(execution: str) -> None:
 
     from services.cli import render
 
-    with _api() as api:
+    with api_session() as api:
         request = pb.WatchExecutionRequest(id=execution)
         shown = ""
         for change in api.stream(api.executions.WatchExecution, request, _WATCH_S):
@@ -210,13 +184,13 @@ def logs(execution: str, limit: Limit = 1000, as_json: Json = False) -> None:
 
     from services.cli import render
 
-    with _api() as api:
+    with api_session() as api:
         request = pb.ListExecutionLogsRequest(execution_id=execution, page_size=limit)
         answer = api.call(api.executions.ListExecutionLogs, request)
     if as_json:
         typer.echo(render.as_json(answer))
     else:
-        _print(render.log(answer.log_entries))
+        show_on_screen(render.log(answer.log_entries))
 
 
 @app.command()
@@ -226,7 +200,7 @@ def cancel(execution: str, reason: Annotated[str, typer.Option(help="Why, for th
 
     from services.cli import render
 
-    with _api() as api:
+    with api_session() as api:
         request = pb.CancelExecutionRequest(id=execution, reason=reason)
         answer = api.call(api.executions.CancelExecution, request)
     typer.echo(f"{answer.execution.id}: {render.status(answer.execution)}")
@@ -240,7 +214,7 @@ def verify(
     from rich.table import Table
     from wayfarer.execution.v1 import execution_service_pb2 as pb
 
-    with _api() as api:
+    with api_session() as api:
         request = pb.VerifyExecutionsRequest(max_executions=executions)
         answer = api.call(api.executions.VerifyExecutions, request, 300.0)
     table = Table(title=f"{answer.executions_checked} executions read log by log", title_justify="left")
@@ -249,7 +223,7 @@ def verify(
     for check in answer.checks:
         found = "[green]none[/green]" if not check.violations else f"[red]{check.violations}[/red]"
         table.add_row(check.id, check.description, "\n".join([found, *check.examples]))
-    _print(table)
+    show_on_screen(table)
     if any(check.violations for check in answer.checks):
         raise typer.Exit(1)
 
@@ -263,7 +237,7 @@ def action_types(as_json: Json = False) -> None:
 
     from services.cli import render
 
-    with _api() as api:
+    with api_session() as api:
         answer = api.call(api.workflows.ListActionTypes, pb.ListActionTypesRequest())
     if as_json:
         typer.echo(render.as_json(answer))
@@ -272,145 +246,7 @@ def action_types(as_json: Json = False) -> None:
     for kind in answer.action_types:
         delivery = action_pb2.DeliveryClass.Name(kind.delivery_class).removeprefix("DELIVERY_CLASS_")
         table.add_row(kind.name, kind.family, delivery, kind.summary)
-    _print(table)
-
-
-@workflows_app.command("list")
-def list_workflows(limit: Limit = 50, as_json: Json = False) -> None:
-    """List workflows, newest first."""
-    from rich.table import Table
-    from wayfarer.execution.v1 import workflow_service_pb2 as pb
-
-    from services.cli import render
-
-    with _api() as api:
-        answer = api.call(api.workflows.ListWorkflows, pb.ListWorkflowsRequest(page_size=limit))
-    if as_json:
-        typer.echo(render.as_json(answer))
-        return
-    table = Table("key", "name", "status", "version", "steps")
-    for found in answer.workflows:
-        table.add_row(
-            found.key,
-            found.name,
-            render.workflow_status(found),
-            str(found.published_version),
-            str(found.total_steps),
-        )
-    _print(table)
-
-
-@workflows_app.command("show")
-def show_workflow(workflow: str, version: Annotated[int, typer.Option(help="0 for the draft.")] = 0) -> None:
-    """Print a workflow's document as JSON."""
-    from wayfarer.execution.v1 import workflow_service_pb2 as pb
-
-    with _api() as api:
-        request = pb.GetWorkflowRequest(workflow=workflow, version=version)
-        found = api.call(api.workflows.GetWorkflow, request).workflow
-    typer.echo(json.dumps(json.loads(found.document), indent=2, ensure_ascii=False))
-
-
-def _move(workflow: str, rpc: str) -> None:
-    from wayfarer.execution.v1 import workflow_service_pb2 as pb
-
-    from services.cli import render
-
-    with _api() as api:
-        request = getattr(pb, f"{rpc}WorkflowRequest")(workflow=workflow)
-        answer = api.call(getattr(api.workflows, f"{rpc}Workflow"), request)
-    typer.echo(f"{answer.workflow.key}: {render.workflow_status(answer.workflow)}")
-
-
-@workflows_app.command()
-def pause(workflow: str) -> None:
-    """Stop starts, and running executions before their next step."""
-    _move(workflow, "Pause")
-
-
-@workflows_app.command()
-def resume(workflow: str) -> None:
-    """Undo a pause."""
-    _move(workflow, "Resume")
-
-
-@workflows_app.command()
-def archive(workflow: str) -> None:
-    """End a workflow for good; running executions go on to their end."""
-    _move(workflow, "Archive")
-
-
-@contacts_app.command()
-def create(
-    external_id: Annotated[str, typer.Option(help="Your own id of the person.")] = "",
-    email: Annotated[str, typer.Option()] = "",
-    phone: Annotated[str, typer.Option(help="In E.164 form, e.g. +491701234567.")] = "",
-    first_name: Annotated[str, typer.Option()] = "",
-    last_name: Annotated[str, typer.Option()] = "",
-    tag: Annotated[list[str] | None, typer.Option(help="May be given several times.")] = None,
-) -> None:
-    """Create a contact, or update the one of the same external id."""
-    from wayfarer.crm.v1 import contact_pb2
-    from wayfarer.crm.v1 import contact_service_pb2 as pb
-
-    with _api() as api:
-        contact = contact_pb2.Contact(
-            external_id=external_id,
-            email=email,
-            phone=phone,
-            first_name=first_name,
-            last_name=last_name,
-            tags=tag or [],
-        )
-        request = pb.CreateContactRequest(contact=contact, upsert=bool(external_id))
-        answer = api.call(api.contacts.CreateContact, request)
-    typer.echo(f"{answer.contact.id}  ({'created' if answer.created else 'updated'})")
-
-
-@contacts_app.command()
-def get(contact: str) -> None:
-    """Print a contact, by id or external id, as JSON."""
-    from wayfarer.crm.v1 import contact_service_pb2 as pb
-
-    from services.cli import render
-
-    with _api() as api:
-        request = pb.GetContactRequest(id=_contact_id(api, contact))
-        found = api.call(api.contacts.GetContact, request).contact
-    typer.echo(render.as_json(found))
-
-
-@contacts_app.command("list")
-def list_contacts(limit: Limit = 20, as_json: Json = False) -> None:
-    """List contacts, newest first."""
-    from rich.table import Table
-    from wayfarer.crm.v1 import contact_service_pb2 as pb
-
-    from services.cli import render
-
-    with _api() as api:
-        answer = api.call(api.contacts.ListContacts, pb.ListContactsRequest(page_size=limit))
-    if as_json:
-        typer.echo(render.as_json(answer))
-        return
-    table = Table("contact", "external id", "name", "e-mail", "tags")
-    for found in answer.contacts:
-        name = f"{found.first_name} {found.last_name}".strip()
-        table.add_row(found.id, found.external_id, name, found.email, ", ".join(found.tags))
-    _print(table)
-
-
-def _contact_id(api: "Api", name: str) -> str:
-    """The id of a contact named by id or external id."""
-    from uuid import UUID
-
-    from wayfarer.crm.v1 import contact_service_pb2 as pb
-
-    try:
-        return str(UUID(name))
-    except ValueError:
-        request = pb.GetContactRequest(external_id=name)
-        return str(api.call(api.contacts.GetContact, request).contact.id)
+    show_on_screen(table)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import statistics
 import threading
 import time
@@ -13,6 +14,7 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from wayfarer.crm.v1 import contact_pb2, contact_service_pb2
 from wayfarer.execution.v1 import execution_pb2, execution_service_pb2, workflow_service_pb2
@@ -60,38 +62,46 @@ class Outcome:
 def run(contacts: int, *, as_json: bool, keep: bool) -> int:
     """Runs the demo; 0 if every execution completed and everything arrived, else 1."""
     quiet()
-    console = Console(stderr=as_json)
+    console = render.console(stderr=as_json)
     try:
         outcome = asyncio.run(_run(console, contacts, keep))
     except Refused as refused:
         for line in refused.lines:
-            console.print(line)
+            console.print(line, markup=False)
         return 1
     except (DemoFailed, StackError, PortsTaken, PostgresError) as error:
-        console.print(f"[red]{error}[/red]")
+        console.print(str(error), style="red", markup=False)
+        console.print("`wayfarer demo --keep` keeps the data and the logs of each process", style="dim")
         return 1
+    except asyncio.CancelledError:
+        console.print("stopped by SIGTERM")
+        return 128 + signal.SIGTERM
     if as_json:
         print(json.dumps(as_data(outcome)))
     else:
         _report(console, outcome)
     for problem in outcome.problems:
-        console.print(f"[red]{problem}[/red]")
+        console.print(problem, style="red", markup=False)
     return 1 if outcome.problems else 0
 
 
 async def _run(console: Console, contacts: int, keep: bool) -> Outcome:
+    until = time.monotonic() + _PATIENCE_S
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with scratch_state_dir(keep=keep) as state_dir:
         with console.status("starting PostgreSQL, the API, a worker and the executors …"):
             stack = Stack(state_dir)
             await stack.__aenter__()
         try:
             console.print(f"the stack is up: API on {stack.address}, data in {state_dir}")
-            return await asyncio.to_thread(_play, console, stack, contacts)
+            return await asyncio.to_thread(_play, console, stack, contacts, until)
         finally:
             await stack.__aexit__(None, None, None)
 
 
-def _play(console: Console, stack: Stack, contacts: int) -> Outcome:
+def _play(console: Console, stack: Stack, contacts: int, until: float) -> Outcome:
     with connect(stack.address, stack.api_key) as api:
         document = _WORKFLOW.read_text(encoding="utf-8")
         request = workflow_service_pb2.ApplyWorkflowRequest(document=document, publish=True)
@@ -103,7 +113,7 @@ def _play(console: Console, stack: Stack, contacts: int) -> Outcome:
         began = time.monotonic()
         started = [_start(api, contact, f"{stack.receiver_url}/hooks/billing") for contact in ids]
         console.print(f"{contacts} contacts created, {len(started)} executions started")
-        _follow(console, api, len(started))
+        _follow(console, api, len(started), until)
         outcome = Outcome(seconds=time.monotonic() - began)
         listed = execution_service_pb2.ListExecutionsRequest(page_size=1000)
         outcome.executions = list(api.call(api.executions.ListExecutions, listed).executions)[::-1]
@@ -135,10 +145,9 @@ def _start(api: Api, contact: str, webhook_url: str) -> str:
     return str(api.call(api.executions.StartExecution, request).execution.id)
 
 
-def _follow(console: Console, api: Api, expected: int) -> None:
-    """Shows the executions until all have ended. Raises DemoFailed after a minute."""
+def _follow(console: Console, api: Api, expected: int, until: float) -> None:
+    """Shows the executions until all have ended. Raises DemoFailed at `until`, on the monotonic clock."""
     pause = threading.Event()
-    until = time.monotonic() + _PATIENCE_S
     listed = execution_service_pb2.ListExecutionsRequest(page_size=1000)
     with Live(console=console, refresh_per_second=8, transient=True) as live:
         while True:
@@ -148,7 +157,11 @@ def _follow(console: Console, api: Api, expected: int) -> None:
             if ended == expected:
                 return
             if time.monotonic() > until:
-                stuck = [f"{row.id} {render.status(row)} at {row.current_step_id}" for row in rows]
+                stuck = [
+                    f"{row.id} {render.status(row)} {render.blocked_on(row)} at {row.current_step_id}"
+                    for row in rows
+                    if render.status(row) not in _ENDED
+                ]
                 raise DemoFailed(f"not all ended within {_PATIENCE_S:g} s:\n" + "\n".join(stuck))
             pause.wait(0.15)
 
@@ -172,6 +185,13 @@ def _problems(outcome: Outcome, contacts: int) -> list[str]:
     ):
         if len(found) != contacts:
             problems.append(f"{contacts} {what} were expected, {len(found)} are there")
+    if (reached := len({address for message in outcome.emails for address in message["to"]})) != contacts:
+        problems.append(f"e-mails reached {reached} of {contacts} contacts")
+    problems += [
+        f"{e.id} has {e.log_entries} log entries, {len(outcome.logs[e.id])} were read"
+        for e in outcome.executions
+        if e.log_entries != len(outcome.logs[e.id])
+    ]
     return problems
 
 
@@ -221,11 +241,14 @@ def _report(console: Console, outcome: Outcome) -> None:
     console.print(_table("Requests at the webhook receiver", ("path", "id", "body"), outcome.webhooks, _hook))
     data = as_data(outcome)
     console.print(
-        f"{len(outcome.executions)} executions, {data['log_entries']} log entries in {data['seconds']} s"
-        f" ({data['actions_per_s']} actions/s, 2 s of it the wait step) · an action took"
-        f" {data['action_ms']['p50']} ms (p95 {data['action_ms']['p95']}) · start to first step"
-        f" {data['start_to_first_step_ms']['p50']} ms (p95 {data['start_to_first_step_ms']['p95']})"
+        f"{len(outcome.executions)} executions, {data['log_entries']} log entries in {data['seconds']} s,"
+        f" 2 s of it the wait step: {data['actions_per_s']} actions/s"
     )
+    for name, key in (
+        ("an action took", "action_ms"),
+        ("start to first step took", "start_to_first_step_ms"),
+    ):
+        console.print(f"{name} {data[key]['p50']} ms (p95 {data[key]['p95']} ms)")
 
 
 def _table(
@@ -234,9 +257,9 @@ def _table(
     rows: Sequence[dict[str, Any]],
     cells: Callable[[dict[str, Any]], Sequence[str]],
 ) -> Table:
-    table = Table(*columns, title=title, title_justify="left")
+    table = render.table(*columns, title=title)
     for row in rows:
-        table.add_row(*cells(row))
+        table.add_row(*(escape(cell) for cell in cells(row)))
     return table
 
 

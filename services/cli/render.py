@@ -1,6 +1,7 @@
 """Turns messages into tables and lines for people; the commands and the demo call it."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
@@ -9,6 +10,7 @@ from typing import Any
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from wayfarer.action.v1 import action_pb2
@@ -26,6 +28,7 @@ _COLORS = {
     "CANCELLED": "dim",
 }
 _MASKED = "[redacted]"
+_FILE_COLUMNS = 160
 _SHORT_NAMES: Mapping[str, str] = MappingProxyType(
     {
         value.name: value.name.removeprefix(prefix)
@@ -100,9 +103,32 @@ def _short(value: Any) -> Any:
     return {key: _short(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
+def console(*, stderr: bool = False) -> Console:
+    """Where tables go; what is no terminal gets lines wide enough that nothing is folded away."""
+    made = Console(stderr=stderr)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made.width = _FILE_COLUMNS
+    return made
+
+
+def table(*columns: str, title: str = "") -> Table:
+    """An empty table as all of them look."""
+    made = Table(
+        title=title or None,
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    for name in columns:
+        made.add_column(name)
+    return made
+
+
 def executions(rows: Sequence[pb.Execution], title: str = "") -> Table:
     """A table of executions; columns that would be empty in every row are left out."""
-    table = _table(title)
+    made = table(title=title)
     blocked = any(row.blocked_on for row in rows)
     names = (
         "execution",
@@ -114,31 +140,32 @@ def executions(rows: Sequence[pb.Execution], title: str = "") -> Table:
         "started",
     )
     for name in names:
-        table.add_column(name, no_wrap=True, min_width=36 if name == "execution" else None)
+        width = {"execution": 36, "status": 9}.get(name)
+        made.add_column(name, no_wrap=True, min_width=width)
     for row in rows:
         cells = (
             row.id,
             f"{row.workflow_key} v{row.workflow_version}",
             colored(status(row)),
-            row.current_step_id or row.reason,
+            escape(row.current_step_id or row.reason),
             f"{row.progress_percent} %",
             *([blocked_on(row)] if blocked else []),
             moment(row, "create_time").partition(".")[0],
         )
-        table.add_row(*cells)
-    return table
+        made.add_row(*cells)
+    return made
 
 
 def log(entries: Iterable[pb.LogEntry], title: str = "") -> Table:
     """A table of log entries."""
-    table = _table(title)
+    made = table(title=title)
     for name in ("#", "time", "event", "step", "try", "took", "particulars"):
         right = name in ("#", "try", "took")
-        table.add_column(name, justify="right" if right else "left", no_wrap=name != "particulars")
+        made.add_column(name, justify="right" if right else "left", no_wrap=name != "particulars")
     for entry in entries:
         told = [particulars(entry)] if entry.HasField("detail") else []
         told += [failure(entry.failure)] if entry.HasField("failure") else []
-        table.add_row(
+        made.add_row(
             str(entry.seq),
             moment(entry, "time"),
             entry.event,
@@ -147,7 +174,7 @@ def log(entries: Iterable[pb.LogEntry], title: str = "") -> Table:
             f"{entry.duration.ToMilliseconds()} ms" if entry.HasField("duration") else "",
             escape(" ".join(told)),
         )
-    return table
+    return made
 
 
 def particulars(entry: pb.LogEntry) -> str:
@@ -173,24 +200,20 @@ def whole(value: Any) -> Any:
     return [whole(item) for item in value] if isinstance(value, list) else value
 
 
-def _table(title: str) -> Table:
-    return Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-
-
 def one_execution(execution: pb.Execution) -> Table:
     """All there is to say of one execution."""
-    table = Table(show_header=False, box=None)
+    made = Table(show_header=False, box=None)
     rows = {
         "execution": execution.id,
         "workflow": f"{execution.workflow_key} v{execution.workflow_version} ({execution.workflow_id})",
         "contact": execution.contact_id,
-        "status": colored(status(execution)) + (f" · {execution.reason}" if execution.reason else ""),
+        "status": colored(status(execution)) + (f" · {escape(execution.reason)}" if execution.reason else ""),
         "step": f"{execution.current_step_id} ({execution.current_step_index} of {execution.total_steps},"
         f" {execution.progress_percent} %)",
         "attempt": f"{execution.attempt} ({execution.retry_count} retries)" if execution.attempt else "",
         "waits for": blocked_on(execution),
         "moves at": moment(execution, "wake_time"),
-        "error": failure(execution.failure) if execution.HasField("failure") else "",
+        "error": escape(failure(execution.failure)) if execution.HasField("failure") else "",
         "steps run": str(execution.steps_run),
         "log entries": str(execution.log_entries),
         "started": moment(execution, "create_time"),
@@ -198,5 +221,5 @@ def one_execution(execution: pb.Execution) -> Table:
     }
     for name, value in rows.items():
         if value:
-            table.add_row(f"[dim]{name}[/dim]", value)
-    return table
+            made.add_row(f"[dim]{name}[/dim]", value)
+    return made

@@ -25,7 +25,7 @@ from typing import Self
 import asyncpg
 import structlog
 
-from services.local.reaper import die_with_parent
+from services.local.reaper import wrapped
 
 log = structlog.get_logger(__name__)
 _START_S = 30.0
@@ -175,17 +175,20 @@ class Postgres:
     async def _spawn(self) -> None:
         options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         log_file = self.data_dir / "server.log"
+        program = str(self._bin / "postgres")
+        user = (self._user.pw_uid, self._user.pw_gid) if self._user is not None else ()
         with log_file.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
-                str(self._bin / "postgres"),
-                *("-D", str(self.data_dir), "-p", str(self.port), *options),
+                # SIGINT is its fast shutdown: if we are killed, it ends cleanly by itself.
+                *wrapped(
+                    signal.SIGINT, [program, "-D", str(self.data_dir), "-p", str(self.port), *options], *user
+                ),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                # SIGINT is its fast shutdown: if we are killed, it ends cleanly by itself.
-                preexec_fn=die_with_parent(signal.SIGINT),
-                **self._identity(),  # type: ignore[arg-type]
+                cwd=self.data_dir,
+                env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"},
             )
 
     async def _wait_accepting(self, until: float) -> bool:

@@ -13,7 +13,7 @@ from typing import Self
 
 import structlog
 
-from services.local.reaper import die_with_parent
+from services.local.reaper import wrapped
 
 log = structlog.get_logger(__name__)
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
@@ -91,16 +91,13 @@ class Supervisor:
             path.replace(path.with_suffix(".log.1"))
         with path.open("ab") as output:
             child.process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                child.module,
+                *wrapped(signal.SIGTERM, [sys.executable, "-m", child.module]),
                 env={**os.environ, **child.environment},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 # Of a session of its own: Ctrl-C reaches us alone, and we stop it in order.
                 start_new_session=True,
-                preexec_fn=die_with_parent(signal.SIGTERM),
             )
         child.starts += 1
         child.started.set()

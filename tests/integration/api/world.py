@@ -78,7 +78,8 @@ async def until(look: Callable[[], Awaitable[T | None]], timeout_s: float = TIME
             found = await look()
             if found:
                 return found
-            await asyncio.sleep(0.02)
+            # Each look is a round trip to another process: time passes there, not here.
+            await asyncio.sleep(0)
 
 
 class Client:

@@ -1,4 +1,4 @@
-"""What advance decides: R-STEP-1, R-STEP-2, R-STEP-3, R-ERR-1, R-ERR-2, R-ERR-4, R-ERR-8, R-WAIT-1, R-LOG-1, R-LOG-3."""
+"""What advance decides: R-STEP-1, -2, -3, R-ERR-1, R-ERR-2, R-ERR-4, R-ERR-8, R-WAIT-1, R-LOG-1, R-LOG-3."""
 
 from datetime import timedelta
 from typing import Any

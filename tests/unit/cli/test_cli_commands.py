@@ -1,0 +1,145 @@
+"""What each command asks of the API, and what a person or a program gets to read."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.world import CONTACT, EXECUTION, KEY, World, execution
+
+REQUEST_ID = "01890a5d-ac96-774b-bcce-b302099a8059"
+
+
+async def test_start_sends_trigger_request_id_and_the_contact_behind_an_external_id(world: World) -> None:
+    result = await world.run(
+        "start", "welcome", "jane", "--trigger", '{"plan": "pro"}', "--request-id", REQUEST_ID
+    )
+    assert (result.exit_code, result.output.strip()) == (0, EXECUTION)
+    (asked,) = world.executions.asked
+    assert (asked.workflow, asked.contact_id, asked.request_id) == ("welcome", CONTACT, REQUEST_ID)
+    assert dict(asked.trigger) == {"plan": "pro"}
+    assert world.executions.keys == [f"Bearer {KEY}"]
+
+
+@pytest.mark.parametrize("trigger", ["[1]", "{", '"text"'])
+async def test_a_trigger_that_is_no_object_is_wrong_usage(world: World, trigger: str) -> None:
+    result = await world.run("start", "welcome", "jane", "--trigger", trigger)
+    assert result.exit_code == 2
+    assert "--trigger" in result.output
+    assert world.executions.asked == []
+
+
+async def test_list_filters_and_shows_short_names(world: World) -> None:
+    world.executions.row = execution("WAITING")
+    result = await world.run("list", "--status", "waiting", "--workflow", "welcome", "--contact", "jane")
+    assert result.exit_code == 0
+    for told in (EXECUTION, "welcome v3", "WAITING", "settle_in", "37 %", "TIMER"):
+        assert told in result.output
+    (asked,) = world.executions.asked
+    assert (asked.workflow, asked.contact_id, asked.page_size) == ("welcome", CONTACT, 20)
+
+
+async def test_ids_and_statuses_stay_whole_on_a_narrow_screen(world: World) -> None:
+    result = await world.run("list", columns=80)
+    assert EXECUTION in result.output
+    assert "ACTIVE" in result.output
+
+
+async def test_list_refuses_a_status_there_is_not(world: World) -> None:
+    result = await world.run("list", "--status", "DONE")
+    assert result.exit_code == 2
+    assert "COMPLETED" in result.output
+
+
+async def test_json_has_short_names_whole_numbers_and_every_field(world: World) -> None:
+    shown = json.loads((await world.run("show", EXECUTION, "--json")).output)
+    assert (shown["status"], shown["progress_percent"], shown["retry_count"]) == ("ACTIVE", 37, 0)
+    listed = json.loads((await world.run("list", "--json")).output)
+    assert [row["id"] for row in listed["executions"]] == [EXECUTION]
+    entries = json.loads((await world.run("logs", EXECUTION, "--json")).output)["log_entries"]
+    assert entries[1]["detail"]["output"]["status"] == 200
+    contact = (await world.run("contacts", "get", "jane")).output
+    assert '"visits": 3\n' in contact
+
+
+async def test_show_prints_a_failure_as_it_is_written(world: World) -> None:
+    world.executions.row = execution("FAILED")
+    result = await world.run("show", EXECUTION)
+    assert result.exit_code == 0
+    assert "max_retries_exhausted" in result.output
+    assert "network · smtp NET: no answer [/red] from [bold]host" in result.output
+
+
+async def test_a_time_of_another_day_has_its_date(world: World) -> None:
+    assert "2026-03-0" in (await world.run("show", EXECUTION)).output
+
+
+async def test_logs_leave_out_what_is_masked(world: World) -> None:
+    result = await world.run("logs", EXECUTION)
+    assert "welcome_mail" in result.output
+    assert "41 ms" in result.output
+    assert "output.status=200" in result.output
+    assert "redacted" not in result.output
+
+
+async def test_watch_follows_to_the_end(world: World) -> None:
+    result = await world.run("watch", EXECUTION)
+    assert result.exit_code == 0
+    told = [
+        result.output.index(word) for word in ("execution_started", "ACTIVE", "action_completed", "COMPLETED")
+    ]
+    assert told == sorted(told)
+
+
+async def test_cancel_sends_the_reason(world: World) -> None:
+    result = await world.run("cancel", EXECUTION, "--reason", "asked to")
+    assert result.output.strip() == f"{EXECUTION}: CANCELLED"
+    assert world.executions.asked[0].reason == "asked to"
+
+
+@pytest.mark.parametrize(("violations", "code"), [(0, 0), (2, 1)])
+async def test_verify_fails_on_violations(world: World, violations: int, code: int) -> None:
+    world.executions.violations = violations
+    result = await world.run("verify")
+    assert result.exit_code == code
+    assert "logs have no gaps" in result.output
+    assert (EXECUTION in result.output) or not violations
+
+
+@pytest.mark.parametrize(
+    ("options", "publish", "validate_only", "told"),
+    [
+        ((), True, False, "version 1 is published"),
+        (("--no-publish",), False, False, "kept as draft"),
+        (("--validate-only",), False, True, "is valid"),
+    ],
+)
+async def test_apply_publishes_unless_told_otherwise(
+    world: World, options: tuple[str, ...], publish: bool, validate_only: bool, told: str
+) -> None:
+    result = await world.run("apply", "-", *options, text="key: welcome")
+    assert result.exit_code == 0
+    assert told in result.output
+    (asked,) = world.workflows.asked
+    assert (asked.document, asked.publish, asked.validate_only) == ("key: welcome", publish, validate_only)
+
+
+async def test_workflows_pause(world: World) -> None:
+    assert (await world.run("workflows", "pause", "welcome")).output.strip() == "welcome: PAUSED"
+
+
+async def test_action_types(world: World) -> None:
+    result = await world.run("action-types")
+    assert "add_tag" in result.output
+    assert "Adds a tag to the contact." in result.output
+
+
+def test_help_needs_no_grpc() -> None:
+    code = "import sys, services.cli.__main__; sys.exit('grpc' in sys.modules or 'rich.live' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_demo_finds_its_workflow() -> None:
+    assert (Path(__file__).parents[3] / "examples" / "welcome.yaml").is_file()
