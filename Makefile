@@ -71,6 +71,7 @@ check: $(VENV)/.dev ## format, lint, types, direction of imports, protos, genera
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code
 	$(BIN)/python tools/generate.py --check
+	$(BIN)/python tools/requirements_map.py --check
 
 .PHONY: format
 format: $(VENV)/.dev ## format code and protos in place
@@ -81,6 +82,10 @@ format: $(VENV)/.dev ## format code and protos in place
 .PHONY: proto
 proto: $(VENV)/.dev ## generate proto/gen from proto/wayfarer
 	$(BIN)/python tools/generate.py
+
+.PHONY: requirements-map
+requirements-map: $(VENV)/.dev ## write which tests prove which requirement to docs/requirements.md
+	$(BIN)/python tools/requirements_map.py
 
 .PHONY: requirements
 requirements: $(VENV)/.bootstrap ## pin requirements/*.in anew, with hashes

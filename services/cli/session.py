@@ -28,6 +28,7 @@ def api_session() -> Iterator["Api"]:
 
 
 def show_on_screen(what: Any) -> None:
+    """Prints a table or text."""
     from services.cli import render
 
     render.console().print(what)

@@ -1,4 +1,4 @@
-"""Runs a program that ends with us: `python reaper.py SIGNAL PARENT UID GID PROGRAM …`; the local stack wraps with it.
+"""Runs a program that ends with us: `python reaper.py SIGNAL PARENT UID GID PROGRAM …`; the stack uses it.
 
 The kernel sends the program SIGNAL when its parent is gone (Linux), so a killed supervisor leaves nothing
 behind. A program of its own instead of a preexec_fn, because code run between fork and exec in a process

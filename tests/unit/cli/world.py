@@ -203,4 +203,6 @@ class World:
             "WAYFARER_API_KEY": key,
             "COLUMNS": str(columns),
         }
-        return await asyncio.to_thread(CliRunner().invoke, app, arguments, input=text, env=environment)
+        return await asyncio.to_thread(
+            lambda: CliRunner().invoke(app, arguments, input=text, env=environment)
+        )

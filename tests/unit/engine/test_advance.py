@@ -1,4 +1,7 @@
-"""What advance decides: R-STEP-1, -2, -3, R-ERR-1, R-ERR-2, R-ERR-4, R-ERR-8, R-WAIT-1, R-LOG-1, R-LOG-3."""
+"""What advance decides.
+
+R-STEP-1, R-STEP-2, R-STEP-3, R-ERR-1, R-ERR-2, R-ERR-3, R-ERR-4, R-ERR-8, R-WAIT-1, R-LOG-1, R-LOG-3.
+"""
 
 from datetime import timedelta
 from typing import Any
@@ -252,13 +255,15 @@ def test_whatever_happens_the_log_is_gapless_and_chained(outcomes: list[Any], dr
     )
     rows = advance(run, FIRST, NOW, draw).rows
     for outcome in outcomes:
-        if run.status in (Status.WAITING, Status.PAUSED):
-            result = advance(run, Claimed(Status.WAITING, run.blocked_on), NOW, draw)
-            rows += result.rows
-        if run.status is not Status.ACTIVE:
+        status = run.status
+        if status in (Status.WAITING, Status.PAUSED):
+            rows += advance(run, Claimed(Status.WAITING, run.blocked_on), NOW, draw).rows
+            status = run.status
+        if status is not Status.ACTIVE:
             break
         rows += advance(run, outcome, NOW, draw).rows
-        assert (run.wake_at is not None) or run.status is not Status.WAITING
+        waits: Status = run.status
+        assert (run.wake_at is not None) or waits is not Status.WAITING
         assert not run.open_seq or run.open_seq == run.log_seq
         assert run.failures <= 4
     if run.open_seq:
