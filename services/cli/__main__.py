@@ -158,7 +158,7 @@ def show(execution: str, as_json: Json = False) -> None:
 
 
 @app.command()
-def watch(execution: str) -> None:
+def watch(execution: str, as_json: Json = False) -> None:
     """Follow one execution live until it ends."""
     from wayfarer.execution.v1 import execution_service_pb2 as pb
 
@@ -168,9 +168,13 @@ def watch(execution: str) -> None:
         request = pb.WatchExecutionRequest(id=execution)
         shown = ""
         for change in api.stream(api.executions.WatchExecution, request, _WATCH_S):
+            if as_json:  # one object per line and change
+                typer.echo(json.dumps(render.plain(change), ensure_ascii=False))
+                continue
             for entry in change.log_entries:
                 step = f" {entry.step_id}" if entry.step_id else ""
-                typer.echo(f"{render.moment(entry, 'time')}  {entry.event}{step}")
+                why = f"  {render.failure(entry.failure)}" if entry.HasField("failure") else ""
+                typer.echo(f"{render.moment(entry, 'time')}  {entry.event}{step}{why}")
             state = f"{render.status(change.execution)} {render.blocked_on(change.execution)}".strip()
             if state != shown:
                 typer.echo(f"              → {state}")
@@ -209,21 +213,20 @@ def cancel(execution: str, reason: Annotated[str, typer.Option(help="Why, for th
 @app.command()
 def verify(
     executions: Annotated[int, typer.Option(min=1, max=100_000, help="Logs to read, newest first.")] = 1000,
+    as_json: Json = False,
 ) -> None:
     """Check the invariants: log chains, rows against logs, reasons to wake, limits."""
-    from rich.table import Table
     from wayfarer.execution.v1 import execution_service_pb2 as pb
+
+    from services.cli import render
 
     with api_session() as api:
         request = pb.VerifyExecutionsRequest(max_executions=executions)
         answer = api.call(api.executions.VerifyExecutions, request, 300.0)
-    table = Table(title=f"{answer.executions_checked} executions read log by log", title_justify="left")
-    for name in ("", "invariant", "violations"):
-        table.add_column(name)
-    for check in answer.checks:
-        found = "[green]none[/green]" if not check.violations else f"[red]{check.violations}[/red]"
-        table.add_row(check.id, check.description, "\n".join([found, *check.examples]))
-    show_on_screen(table)
+    if as_json:
+        typer.echo(render.as_json(answer))
+    else:
+        show_on_screen(render.checks(answer))
     if any(check.violations for check in answer.checks):
         raise typer.Exit(1)
 
@@ -231,7 +234,6 @@ def verify(
 @app.command("action-types")
 def action_types(as_json: Json = False) -> None:
     """List what actions the executors at hand can do."""
-    from rich.table import Table
     from wayfarer.action.v1 import action_pb2
     from wayfarer.execution.v1 import workflow_service_pb2 as pb
 
@@ -242,7 +244,7 @@ def action_types(as_json: Json = False) -> None:
     if as_json:
         typer.echo(render.as_json(answer))
         return
-    table = Table("type", "family", "delivery", "what it does")
+    table = render.table("type", "family", "delivery", "what it does")
     for kind in answer.action_types:
         delivery = action_pb2.DeliveryClass.Name(kind.delivery_class).removeprefix("DELIVERY_CLASS_")
         table.add_row(kind.name, kind.family, delivery, kind.summary)

@@ -52,7 +52,7 @@ def get(contact: str) -> None:
 @app.command("list")
 def list_contacts(limit: Limit = 20, as_json: Json = False) -> None:
     """List contacts, newest first."""
-    from rich.table import Table
+    from rich.markup import escape
     from wayfarer.crm.v1 import contact_service_pb2 as pb
 
     from services.cli import render
@@ -62,8 +62,9 @@ def list_contacts(limit: Limit = 20, as_json: Json = False) -> None:
     if as_json:
         typer.echo(render.as_json(answer))
         return
-    table = Table("contact", "external id", "name", "e-mail", "tags")
+    table = render.table("contact", "external id", "name", "e-mail", "tags")
     for found in answer.contacts:
         name = f"{found.first_name} {found.last_name}".strip()
-        table.add_row(found.id, found.external_id, name, found.email, ", ".join(found.tags))
+        told = (found.external_id, name, found.email, ", ".join(found.tags))
+        table.add_row(found.id, *(escape(cell) for cell in told))
     show_on_screen(table)

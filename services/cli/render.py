@@ -16,7 +16,7 @@ from rich.table import Table
 from wayfarer.action.v1 import action_pb2
 from wayfarer.common.v1 import failure_pb2
 from wayfarer.execution.v1 import execution_pb2 as pb
-from wayfarer.execution.v1 import workflow_pb2
+from wayfarer.execution.v1 import execution_service_pb2, workflow_pb2
 
 _COLORS = {
     "COMPLETED": "green",
@@ -200,6 +200,17 @@ def whole(value: Any) -> Any:
     return [whole(item) for item in value] if isinstance(value, list) else value
 
 
+def checks(answer: execution_service_pb2.VerifyExecutionsResponse) -> Table:
+    """A table of invariants, with what breaks them."""
+    made = table(
+        "", "invariant", "violations", title=f"{answer.executions_checked} executions read log by log"
+    )
+    for check in answer.checks:
+        found = "[green]none[/green]" if not check.violations else f"[red]{check.violations}[/red]"
+        made.add_row(check.id, escape(check.description), "\n".join([found, *map(escape, check.examples)]))
+    return made
+
+
 def one_execution(execution: pb.Execution) -> Table:
     """All there is to say of one execution."""
     made = Table(show_header=False, box=None)
@@ -209,7 +220,9 @@ def one_execution(execution: pb.Execution) -> Table:
         "contact": execution.contact_id,
         "status": colored(status(execution)) + (f" · {escape(execution.reason)}" if execution.reason else ""),
         "step": f"{execution.current_step_id} ({execution.current_step_index} of {execution.total_steps},"
-        f" {execution.progress_percent} %)",
+        f" {execution.progress_percent} %)"
+        if execution.current_step_id
+        else "",
         "attempt": f"{execution.attempt} ({execution.retry_count} retries)" if execution.attempt else "",
         "waits for": blocked_on(execution),
         "moves at": moment(execution, "wake_time"),

@@ -69,7 +69,7 @@ def _show(console: Console, stack: Stack) -> None:
 With the CLI, from another terminal:
   wayfarer apply examples/welcome.yaml
   wayfarer contacts create --external-id jane --email jane@example.com --first-name Jane --tag vip
-  wayfarer start welcome jane
+  wayfarer start welcome jane --trigger '{{"webhook_url": "{stack.receiver_url}/hooks/billing"}}'
   wayfarer list
 
 With grpcurl:

@@ -13,7 +13,7 @@ app = typer.Typer(help="Workflows: list, show, pause, resume, archive.", no_args
 @app.command("list")
 def list_workflows(limit: Limit = 50, as_json: Json = False) -> None:
     """List workflows, newest first."""
-    from rich.table import Table
+    from rich.markup import escape
     from wayfarer.execution.v1 import workflow_service_pb2 as pb
 
     from services.cli import render
@@ -23,11 +23,11 @@ def list_workflows(limit: Limit = 50, as_json: Json = False) -> None:
     if as_json:
         typer.echo(render.as_json(answer))
         return
-    table = Table("key", "name", "status", "version", "steps")
+    table = render.table("key", "name", "status", "version", "steps")
     for found in answer.workflows:
         table.add_row(
             found.key,
-            found.name,
+            escape(found.name),
             render.workflow_status(found),
             str(found.published_version),
             str(found.total_steps),

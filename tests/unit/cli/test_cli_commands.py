@@ -93,6 +93,17 @@ async def test_watch_follows_to_the_end(world: World) -> None:
     assert told == sorted(told)
 
 
+async def test_watch_gives_one_object_per_line_to_programs(world: World) -> None:
+    lines = (await world.run("watch", EXECUTION, "--json")).output.splitlines()
+    assert [json.loads(line)["execution"]["status"] for line in lines] == ["ACTIVE", "COMPLETED"]
+
+
+async def test_names_that_look_like_markup_are_shown_as_they_are(world: World) -> None:
+    result = await world.run("contacts", "list")
+    assert result.exit_code == 0
+    assert "[bold]Jane[/x]" in result.output
+
+
 async def test_cancel_sends_the_reason(world: World) -> None:
     result = await world.run("cancel", EXECUTION, "--reason", "asked to")
     assert result.output.strip() == f"{EXECUTION}: CANCELLED"

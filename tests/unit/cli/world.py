@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
-from click.testing import Result
 from google.rpc.status_pb2 import Status
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 from wayfarer.action.v1 import action_pb2
 from wayfarer.common.v1 import failure_pb2
 from wayfarer.crm.v1 import contact_pb2, contact_service_pb2
@@ -175,6 +174,12 @@ class Contacts(ContactServiceServicer):
         row = contact_pb2.Contact(id=CONTACT, external_id="jane", first_name="Jane")
         row.fields.update({"visits": 3})
         return contact_service_pb2.GetContactResponse(contact=row)
+
+    async def ListContacts(
+        self, request: contact_service_pb2.ListContactsRequest, context: Any
+    ) -> contact_service_pb2.ListContactsResponse:
+        row = contact_pb2.Contact(id=CONTACT, external_id="jane", first_name="[bold]Jane[/x]")
+        return contact_service_pb2.ListContactsResponse(contacts=[row])
 
 
 def _refusal(reason: str, message: str) -> Status:
