@@ -126,29 +126,28 @@ def table(*columns: str, title: str = "") -> Table:
     return made
 
 
-def executions(rows: Sequence[pb.Execution], title: str = "") -> Table:
-    """A table of executions; columns that would be empty in every row are left out."""
-    made = table(title=title)
+def executions(rows: Sequence[pb.Execution], title: str = "Executions") -> Table:
+    """A table of executions that fits 80 columns where it can: what all rows share goes into the title."""
+    versions = {f"{row.workflow_key} v{row.workflow_version}" for row in rows}
+    mixed = len(versions) > 1
     blocked = any(row.blocked_on for row in rows)
-    names = (
-        "execution",
-        "workflow",
-        "status",
-        "step",
-        "progress",
-        *(["waits for"] if blocked else []),
-        "started",
-    )
-    for name in names:
-        width = {"execution": 36, "status": 9}.get(name)
-        made.add_column(name, no_wrap=True, min_width=width)
+    made = table(title=title if mixed else f"{title} of {''.join(versions)}")
+    made.add_column("execution", no_wrap=True, min_width=36)
+    if mixed:
+        made.add_column("workflow", no_wrap=True)
+    made.add_column("status", no_wrap=True, min_width=9)
+    made.add_column("step", no_wrap=True)
+    made.add_column("%", no_wrap=True, justify="right", min_width=3)
+    if blocked:
+        made.add_column("waits for", no_wrap=True)
+    made.add_column("started", no_wrap=True)
     for row in rows:
         cells = (
             row.id,
-            f"{row.workflow_key} v{row.workflow_version}",
+            *([f"{row.workflow_key} v{row.workflow_version}"] if mixed else []),
             colored(status(row)),
             escape(row.current_step_id or row.reason),
-            f"{row.progress_percent} %",
+            str(row.progress_percent),
             *([blocked_on(row)] if blocked else []),
             moment(row, "create_time").partition(".")[0],
         )

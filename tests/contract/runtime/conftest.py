@@ -1,9 +1,7 @@
 """Fixtures of the runtime's contract tests: a server with a client, where spans go, an empty database."""
 
-import os
 import uuid
 from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -12,6 +10,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from services.local.ports import PortsTaken, reserve
+from services.local.postgres import Postgres
+from services.local.stack import scratch_state_dir
 from tests.contract.runtime.world import World, open_world
 
 
@@ -37,17 +38,34 @@ def spans(exporter: InMemorySpanExporter) -> InMemorySpanExporter:
     return exporter
 
 
+@pytest.fixture(scope="session")
+async def server() -> AsyncIterator[Postgres]:
+    """A PostgreSQL of its own, the kind that the local stack runs."""
+    with scratch_state_dir() as folder, reserve(_free_base()) as ports:
+        settings = {"shared_buffers": "32MB", "fsync": "off"}
+        async with Postgres(folder / "postgres", ports.postgres, settings=settings) as postgres:
+            yield postgres
+
+
+def _free_base() -> int:
+    """A base above those that people's own stacks use."""
+    for base in range(8_100, 8_600, 100):
+        try:
+            with reserve(base):
+                return base
+        except PortsTaken:
+            continue
+    raise PortsTaken("every base of the tests is in use")
+
+
 @pytest.fixture
-async def database_url() -> AsyncIterator[str]:
-    """An empty database on the server of WAYFARER_TEST_DATABASE_URL (a superuser's DSN)."""
-    admin_url = os.environ.get("WAYFARER_TEST_DATABASE_URL")
-    if not admin_url:
-        pytest.skip("WAYFARER_TEST_DATABASE_URL is not set")
+async def database_url(server: Postgres) -> AsyncIterator[str]:
+    """An empty database, as the superuser."""
     name = f"runtime_{uuid.uuid4().hex}"
-    admin = await asyncpg.connect(admin_url)
+    admin = await asyncpg.connect(server.dsn("postgres"))
     await admin.execute(f"CREATE DATABASE {name}")
     try:
-        yield urlsplit(admin_url)._replace(path=f"/{name}").geturl()
+        yield server.dsn(name)
     finally:
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
         await admin.close()

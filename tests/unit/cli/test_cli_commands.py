@@ -35,7 +35,7 @@ async def test_list_filters_and_shows_short_names(world: World) -> None:
     world.executions.row = execution("WAITING")
     result = await world.run("list", "--status", "waiting", "--workflow", "welcome", "--contact", "jane")
     assert result.exit_code == 0
-    for told in (EXECUTION, "welcome v3", "WAITING", "settle_in", "37 %", "TIMER"):
+    for told in (EXECUTION, "welcome v3", "WAITING", "settle_in", " 37 ", "TIMER"):
         assert told in result.output
     (asked,) = world.executions.asked
     assert (asked.workflow, asked.contact_id, asked.page_size) == ("welcome", CONTACT, 20)
