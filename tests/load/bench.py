@@ -30,6 +30,7 @@ from execution_engine.model import Priority
 from execution_engine.store.accounts import account_transaction
 from execution_engine.store.enrollment import Enrolled, Start, enroll
 from execution_engine.store.hints import DUE
+from services.cli.up import quiet
 from services.local import bootstrap
 from services.local.stack import Stack, scratch_state_dir
 from services.runtime.config import HostPort
@@ -355,6 +356,7 @@ def main() -> int:
     parser.add_argument("--smoke", action="store_true", help="small sizes: half a minute, for CI")
     parser.add_argument("--floor", type=float, default=6.0, help="least ratio to the baseline (default 6)")
     arguments = parser.parse_args()
+    quiet()
     figures = asyncio.run(run(SMOKE if arguments.smoke else FULL))
     if arguments.json:
         print(json.dumps(figures))
