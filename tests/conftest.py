@@ -1,4 +1,4 @@
-"""Settings of all tests: how many examples property tests try; WAYFARER_HYPOTHESIS=long is for `make test-all`."""
+"""How many examples property tests try; WAYFARER_HYPOTHESIS=long is for `make test-all`; pytest loads it."""
 
 import os
 

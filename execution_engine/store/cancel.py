@@ -13,11 +13,9 @@ from execution_engine import chain, ports
 from execution_engine.errors import IllegalTransition, NotFound
 from execution_engine.masking import mask_text
 from execution_engine.model import TERMINAL, LogEvent, LogRow, OutcomeCode, Status
-from execution_engine.store.commits import log_record
-from execution_engine.store.sql import statement
+from execution_engine.store.commits import append, log_record
 from execution_engine.store.workflows import Outlines
 
-_INSERT_LOG = statement("insert_log")
 _COLUMNS = """execution_id, workflow_id, version, status, step, visit, attempt, attempt_open, open_seq,
 open_at, log_seq, log_hash, wf_now() AS now"""
 _LOCK = f"SELECT {_COLUMNS} FROM execution WHERE account_id = $1 AND execution_id = $2 FOR UPDATE"
@@ -98,8 +96,7 @@ async def _end(
     rows.append(ended)
     await connection.execute(_END, account_id, row["execution_id"], ended.seq, ended.hash, reason)
     records = [log_record(vault, account_id, row["execution_id"], entry) for entry in rows]
-    columns = [list(column) for column in zip(*records, strict=True)]
-    await connection.execute(_INSERT_LOG, account_id, *columns[1:])
+    await append(connection, records)
 
 
 def _entry(row: asyncpg.Record, key: bytes, step_id: str, step_type: str, detail: str) -> LogRow:

@@ -23,6 +23,9 @@ _ADVANCE = statement("advance_runs")
 _REST = statement("rest_runs")
 _FINISH = statement("finish_runs")
 _REREAD = statement("reread_runs")
+_INSERT_LOG = statement("insert_log")
+_FEW = 64
+"""Records up to which one INSERT is quicker than COPY."""
 _CHANGE_ADDRESS = """UPDATE contact SET email_sealed = CASE WHEN $3 THEN $4 ELSE email_sealed END,
 phone_sealed = CASE WHEN $5 THEN $6 ELSE phone_sealed END, revision = revision + 1, updated_at = $7
 WHERE account_id = $1 AND contact_id = $2 AND deleted_at IS NULL"""
@@ -85,13 +88,19 @@ async def commit(
     if finishing:
         reasons = [m.run.reason for m in finishing]
         written.update(_ids(await connection.fetch(_FINISH, *_columns(vault, finishing), now, reasons)))
-    await connection.copy_records_to_table(
-        "execution_log", records=_log_records(vault, moves, written), columns=LOG_COLUMNS
-    )
+    await append(connection, _log_records(vault, moves, written))
     for move in moves:
         if move.result.contact_changes and move.run.execution_id in written:
             await _change_address(connection, vault, move, now)
     return written
+
+
+async def append(connection: asyncpg.Connection, records: Sequence[tuple[Any, ...]]) -> None:
+    """Writes log records (see log_record): a few in one statement, many by COPY."""
+    if len(records) > _FEW:
+        await connection.copy_records_to_table("execution_log", records=records, columns=LOG_COLUMNS)
+    elif records:
+        await connection.execute(_INSERT_LOG, *(list(column) for column in zip(*records, strict=True)))
 
 
 async def reread(connection: asyncpg.Connection, runs: Sequence[Run]) -> dict[UUID, Standing]:

@@ -204,7 +204,7 @@ async def _insert(
     count = len(candidates)
     await connection.execute(
         _INSERT_LOG,
-        account_id,
+        [account_id] * count,
         ids,
         [1] * count,
         [1] * count,

@@ -10,7 +10,7 @@ import orjson
 from execution_engine import chain, ports
 from execution_engine.model import BlockedOn, LogEvent, LogRow, OutcomeCode, Priority, Status
 from execution_engine.run import Run
-from execution_engine.store.commits import LOG_COLUMNS, log_record
+from execution_engine.store.commits import append, log_record
 from execution_engine.store.sql import statement
 
 _DUE = statement("settle_due")
@@ -85,7 +85,7 @@ async def settle(
         for r in runs
         if r.execution_id in moved and r.execution_id in rows
     ]
-    await connection.copy_records_to_table("execution_log", records=records, columns=LOG_COLUMNS)
+    await append(connection, records)
     return moved
 
 
