@@ -80,7 +80,8 @@ async def commit(
     written: set[UUID] = set()
     advancing, resting, finishing = groups
     if advancing:
-        written.update(_ids(await connection.fetch(_ADVANCE, *_columns(vault, advancing), now)))
+        begun_at = [m.run.open_at for m in advancing]
+        written.update(_ids(await connection.fetch(_ADVANCE, *_columns(vault, advancing), now, begun_at)))
     if resting:
         written.update(
             _ids(await connection.fetch(_REST, *_columns(vault, resting), now, *_rest_columns(resting)))

@@ -1,12 +1,13 @@
 -- Moves leased executions on that stay ACTIVE; dispatcher/commit.py. Fenced: a row whose fence or rev
--- differs, or that somebody else has locked, is not returned. Served by the primary key; a HOT update.
+-- differs, or that somebody else has locked, is not returned. open_at is the moment the start's hash was made of,
+-- which for a move that flies again is not this transaction's. Served by the primary key; a HOT update.
 WITH item AS MATERIALIZED (
     SELECT e.ctid AS place, u.*
     FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::integer[], $5::smallint[], $6::smallint[],
                 $7::smallint[], $8::smallint[], $9::integer[], $10::integer[], $11::integer[],
-                $12::bytea[], $13::bytea[])
+                $12::bytea[], $13::bytea[], $15::timestamptz[])
         AS u (account_id, execution_id, fence, rev, step, visit, attempt, failures, open_seq, steps_run,
-              log_seq, log_hash, state_sealed)
+              log_seq, log_hash, state_sealed, open_at)
     JOIN execution e ON e.account_id = u.account_id AND e.execution_id = u.execution_id
         AND e.fence = u.fence AND e.rev = u.rev
     ORDER BY u.account_id, u.execution_id
@@ -14,7 +15,7 @@ WITH item AS MATERIALIZED (
 )
 UPDATE execution e SET
     rev = e.rev + 1, blocked_on = 0, step = i.step, visit = i.visit, attempt = i.attempt, failures = i.failures,
-    attempt_open = true, open_seq = i.open_seq, open_at = $14, steps_run = i.steps_run, log_seq = i.log_seq,
+    attempt_open = true, open_seq = i.open_seq, open_at = i.open_at, steps_run = i.steps_run, log_seq = i.log_seq,
     log_hash = i.log_hash, state_sealed = coalesce(i.state_sealed, e.state_sealed), updated_at = $14,
     crashes = CASE WHEN e.step = i.step AND e.visit = i.visit THEN e.crashes ELSE 0 END
 FROM item i

@@ -1,4 +1,7 @@
-"""What holds for every action type of every family, and what the runtime promises whatever the type."""
+"""What holds for every action type of every family, and what the runtime promises whatever the type.
+
+G5, G6, G16, R-ERR-7.
+"""
 
 import asyncio
 import json

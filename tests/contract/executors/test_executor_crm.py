@@ -1,4 +1,7 @@
-"""The crm family's actions and its ContactRecordService, on their own database."""
+"""The crm family's actions and its ContactRecordService, on their own database.
+
+G5.
+"""
 
 import asyncio
 import json

@@ -1,4 +1,7 @@
-"""Attempts whose effects are outside: joining, cancelling, misbehaving, and dying between send and result."""
+"""Attempts whose effects are outside: joining, cancelling, misbehaving, and dying between send and result.
+
+G7.
+"""
 
 import asyncio
 import json

@@ -1,4 +1,7 @@
-"""send_email against a real SMTP server on loopback."""
+"""send_email against a real SMTP server on loopback.
+
+R-ERR-1.
+"""
 
 import asyncio
 import email

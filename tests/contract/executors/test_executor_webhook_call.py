@@ -1,4 +1,7 @@
-"""webhook_call against a real HTTP receiver on loopback."""
+"""webhook_call against a real HTTP receiver on loopback.
+
+R-ERR-1, R-ERR-3.
+"""
 
 import json
 import uuid

@@ -1,4 +1,7 @@
-"""Who may call: a key opens its own account and nothing else does; health and reflection need none."""
+"""Who may call: a key opens its own account and nothing else does; health and reflection need none.
+
+R-API-1, G18.
+"""
 
 from typing import Any
 

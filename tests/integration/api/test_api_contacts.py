@@ -1,4 +1,7 @@
-"""ContactService: one contact to callers, kept by two databases, whole again after either was away."""
+"""ContactService: one contact to callers, kept by two databases, whole again after either was away.
+
+R-STATE-8, A-17, R-LOG-2.
+"""
 
 import asyncio
 import os

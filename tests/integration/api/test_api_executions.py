@@ -1,4 +1,7 @@
-"""Reading and cancelling executions that no worker has touched: lists, logs, watch, cancel, verify."""
+"""Reading and cancelling executions that no worker has touched: lists, logs, watch, cancel, verify.
+
+R-STATE-4, R-STATE-5, R-LOG-1, R-LOG-3, R-LOG-4, A-25, G17.
+"""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

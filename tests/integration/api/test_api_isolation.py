@@ -1,4 +1,7 @@
-"""A-45: with another account's ids every rpc answers as if they were nobody's, and changes nothing."""
+"""A-45: with another account's ids every rpc answers as if they were nobody's, and changes nothing.
+
+G18.
+"""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""The API as a process: its settings, its end under open calls, its metrics, what it writes to its log."""
+"""The API as a process: its settings, its end under open calls, its metrics, what it writes to its log.
+
+R-OPS-1.
+"""
 
 import asyncio
 import os

@@ -1,4 +1,7 @@
-"""With a worker: what callers see of executions that run, wait, end, are paused and cancelled."""
+"""With a worker: what callers see of executions that run, wait, end, are paused and cancelled.
+
+R-STATE-1, R-STATE-9, R-STEP-1, R-API-3, A-16, A-22.
+"""
 
 import asyncio
 from uuid import UUID

@@ -1,4 +1,7 @@
-"""StartExecution without a worker: what is refused and why, dedup, request ids, natural batches."""
+"""StartExecution without a worker: what is refused and why, dedup, request ids, natural batches.
+
+R-TRIG-1, R-TRIG-2, R-TRIG-3, R-TRIG-4, R-TRIG-5, R-TRIG-6, A-1, A-2, A-4, G12.
+"""
 
 import asyncio
 from uuid import UUID, uuid4

@@ -1,4 +1,7 @@
-"""WorkflowService: documents come in whole or not at all, versions never change, moves are the legal ones."""
+"""WorkflowService: documents come in whole or not at all, versions never change, moves are the legal ones.
+
+R-STEP-4, R-STEP-6, A-28, A-29, A-31.
+"""
 
 import json
 from typing import Any

@@ -1,0 +1,209 @@
+"""The store's fences on real PostgreSQL: who may write what, and what a write that flies twice leaves behind.
+
+G3, G4, R-STEP-3, R-TRIG-1, A-14.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from execution_engine import chain
+from execution_engine.advance import advance
+from execution_engine.ids import new_id
+from execution_engine.model import BlockedOn, Priority, Status
+from execution_engine.outcome import Claimed, Event, Succeeded
+from execution_engine.run import Run
+from execution_engine.store import commits, leases
+from execution_engine.store.accounts import account_transaction
+from execution_engine.store.commits import Move
+from execution_engine.store.enrollment import Enrolled, Start, enroll
+from execution_engine.store.leases import Ask
+from services.local.stack import Stack
+from services.runtime.keyring import Keyring
+from services.worker.__main__ import PLANNER
+from tests.support.stacks import fresh_stack
+from tests.unit.engine.world import new_run
+
+LEASE = timedelta(seconds=30)
+FIRST_CLAIM = Claimed(Status.QUEUED, BlockedOn.WORKER)
+EVER = datetime(2000, 1, 1, tzinfo=UTC)
+STEPS = [
+    {"id": "one", "type": "add_tag", "config": {"tag": "a"}},
+    {"id": "two", "type": "add_tag", "config": {"tag": "b"}},
+]
+
+
+@dataclass(slots=True)
+class Store:
+    """A database without workers, and one connection of each role."""
+
+    stack: Stack
+    owner: asyncpg.Connection
+    worker: asyncpg.Connection
+    api: asyncpg.Pool
+    vault: Keyring
+
+    async def account(self) -> tuple[int, UUID]:
+        """A fresh account with an active workflow; their ids."""
+        account_id = await self.owner.fetchval(
+            "INSERT INTO account (name) VALUES ('store') RETURNING account_id"
+        )
+        workflow_id = new_id(datetime.now(UTC))
+        await self.owner.execute(
+            "INSERT INTO workflow (account_id, workflow_id, key, name, status, draft_sealed, draft_steps,"
+            " published_version) VALUES ($1, $2, 'store', 'store', 2, '', 2, 1)",
+            account_id,
+            workflow_id,
+        )
+        return account_id, workflow_id
+
+    async def start(self) -> tuple[int, UUID]:
+        """One execution of a fresh account: account and execution id."""
+        account_id, workflow_id = await self.account()
+        contact_id = new_id(datetime.now(UTC))
+        await self.owner.execute(
+            "INSERT INTO contact (account_id, contact_id) VALUES ($1, $2)", account_id, contact_id
+        )
+        start = Start(workflow_id, contact_id, Priority.NORMAL, b"", "")
+        async with account_transaction(self.api, account_id) as connection:
+            (answer,) = await enroll(connection, self.vault, account_id, [start])
+        assert isinstance(answer, Enrolled)
+        return account_id, answer.view.execution_id
+
+    async def register(self) -> int:
+        """A worker."""
+        return await leases.register(self.worker, uuid4(), "test", 1)
+
+    async def claim(self, worker_id: int, account_id: int, lane: int = 2) -> list[Run]:
+        """What the worker gets of one lane, with its program."""
+        claims = await leases.claim(
+            self.worker, self.vault, worker_id, [Ask(account_id, lane, 10)], EVER, LEASE
+        )
+        for claim in claims:
+            claim.run.program = new_run(STEPS).program
+        return [claim.run for claim in claims]
+
+    async def write(self, run: Run, move: Move, now: datetime) -> bool:
+        """Commits one move; whether it was written."""
+        async with self.worker.transaction():
+            return run.execution_id in await commits.commit(self.worker, self.vault, now, [move])
+
+    async def now(self) -> datetime:
+        moment: datetime = await self.owner.fetchval("SELECT wf_now()")
+        return moment
+
+    async def row(self, execution_id: UUID) -> asyncpg.Record:
+        return await self.owner.fetchrow("SELECT * FROM execution WHERE execution_id = $1", execution_id)
+
+
+def moved(run: Run, event: Event, now: datetime) -> Move:
+    """The move that `event` makes."""
+    result = advance(run, event, now, 0.5)
+    return Move(run, result, result.rows)
+
+
+@pytest.fixture(scope="module")
+async def store() -> AsyncIterator[Store]:
+    async with fresh_stack(workers=0, postgres_settings={"shared_buffers": "64MB"}) as stack:
+        dsns = stack.prepared.dsns
+        owner = await asyncpg.connect(dsns["wayfarer_owner"])
+        worker = await asyncpg.connect(dsns["wayfarer_worker"], server_settings=PLANNER)
+        async with asyncpg.create_pool(dsns["wayfarer_api"], min_size=1, max_size=2) as api:
+            yield Store(stack, owner, worker, api, Keyring.load(stack.prepared.keyring))
+        await owner.close()
+        await worker.close()
+
+
+async def test_a_claim_leases_and_nobody_else_gets_it(store: Store) -> None:
+    account_id, execution_id = await store.start()
+    first, second = await store.register(), await store.register()
+    (run,) = await store.claim(first, account_id)
+    assert run.fence == 1
+    assert await store.claim(second, account_id) == []
+    row = await store.row(execution_id)
+    assert (row["status"], row["lane"], row["worker_id"]) == (Status.ACTIVE, 0, first)
+
+
+async def test_a_driver_whose_lease_was_taken_over_writes_nothing(store: Store) -> None:
+    account_id, execution_id = await store.start()
+    (stale,) = await store.claim(await store.register(), account_id)
+    await store.owner.execute("UPDATE execution SET wake_at = wf_now() WHERE execution_id = $1", execution_id)
+    (fresh,) = await store.claim(await store.register(), account_id, lane=0)
+    assert (fresh.fence, fresh.crashes) == (2, 1)
+    now = await store.now()
+    assert not await store.write(stale, moved(stale, FIRST_CLAIM, now), now)
+    assert await store.write(fresh, moved(fresh, FIRST_CLAIM, now), now)
+    assert (
+        await store.owner.fetchval("SELECT count(*) FROM execution_log WHERE execution_id = $1", execution_id)
+        == 1
+    ), "the stale driver's log rows are not there either"
+
+
+async def test_a_retired_worker_claims_nothing(store: Store) -> None:
+    account_id, _ = await store.start()
+    retired, other = await store.register(), await store.register()
+    assert retired in await leases.retire(store.worker, other, timedelta(hours=1), [retired])
+    assert await store.claim(retired, account_id) == []
+    assert len(await store.claim(other, account_id)) == 1
+
+
+async def test_a_move_that_flies_again_keeps_the_moment_its_hash_was_made_of(store: Store) -> None:
+    """A commit whose answer was lost is written later, by another transaction with another time."""
+    account_id, execution_id = await store.start()
+    (run,) = await store.claim(await store.register(), account_id)
+    decided = await store.now()
+    move = moved(run, FIRST_CLAIM, decided)
+    later = decided + timedelta(seconds=3)
+    assert await store.write(run, move, later)
+    row = await store.row(execution_id)
+    assert row["open_at"] == decided
+    key = store.vault.mac_key("engine.chain", account_id)
+    genesis = await store.owner.fetchval(
+        "SELECT hash FROM execution_log WHERE execution_id = $1 AND seq = 1", execution_id
+    )
+    expected = chain.start_hash(key, genesis, 2, "one", "add_tag", 1, 1, chain.microseconds(row["open_at"]))
+    assert row["log_hash"] == expected
+
+
+async def test_a_move_is_written_once_and_reread_tells_so(store: Store) -> None:
+    account_id, _ = await store.start()
+    (run,) = await store.claim(await store.register(), account_id)
+    now = await store.now()
+    move = moved(run, FIRST_CLAIM, now)
+    assert await store.write(run, move, now)
+    assert not await store.write(run, move, now), "the same rev counts once"
+    standing = (await commits.reread(store.worker, [run]))[run.execution_id]
+    assert (standing.fence, standing.rev) == (run.fence, run.rev + 1)
+
+
+async def test_a_step_is_all_there_or_not_at_all(store: Store) -> None:
+    account_id, execution_id = await store.start()
+    (run,) = await store.claim(await store.register(), account_id)
+    now = await store.now()
+    assert await store.write(run, moved(run, FIRST_CLAIM, now), now)
+    run.rev += 1
+    before = dict(await store.row(execution_id))
+    transaction = store.worker.transaction()
+    await transaction.start()
+    await commits.commit(store.worker, store.vault, now, [moved(run, Succeeded(), now)])
+    await transaction.rollback()
+    assert dict(await store.row(execution_id)) == before
+    logged = "SELECT count(*) FROM execution_log WHERE execution_id = $1"
+    assert await store.owner.fetchval(logged, execution_id) == 1
+
+
+async def test_the_worker_role_cannot_change_what_is_not_its_own(store: Store) -> None:
+    for statement in (
+        "UPDATE workflow SET name = 'x'",
+        "DELETE FROM execution_log",
+        "UPDATE execution_log SET detail = ''",
+        "SELECT key_hash FROM api_key",
+        "UPDATE contact SET deleted_at = now()",
+        "UPDATE clock_offset SET shift = '1 hour'",
+    ):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await store.worker.execute(statement)
