@@ -15,6 +15,7 @@ from dispatcher import wire
 from dispatcher.flights import Sink
 from dispatcher.routing import Routing
 from dispatcher.settings import WorkerSettings
+from dispatcher.tracing import ActionSpans
 from execution_engine.definition.program import ActionStep, DeliveryClass
 from execution_engine.model import LogRow
 from execution_engine.outcome import Outcome, Unreachable
@@ -54,6 +55,7 @@ class Dispatch:
     ) -> None:
         self._routing = routing
         self._settings = settings
+        self._spans = ActionSpans()
         self._ended = ended
         self._found = found
         self._sinks: dict[tuple[str, bool], Sink[Sending]] = {}
@@ -87,7 +89,7 @@ class Dispatch:
         )
 
     async def _execute(self, family: str, batch: list[Sending]) -> None:
-        actions = [wire.action(s.run, s.step, _contact(s), s.run.traceparent) for s in batch]
+        actions = [wire.action(s.run, s.step, _contact(s), self._spans.begin(s.run, s.step)) for s in batch]
         waiting = set(range(len(batch)))
         problem = "the executor gave no result"
         try:
@@ -97,14 +99,19 @@ class Dispatch:
                     if indexed.index in waiting:
                         waiting.discard(indexed.index)
                         ready.append((batch[indexed.index].run, wire.outcome(indexed.result)))
-                self._ended(ready)
+                self._end(ready)
         except grpc.aio.AioRpcError as error:
             problem = f"{error.code().name}: {error.details()}"
             log.warning("execute_failed", family=family, unanswered=len(waiting), problem=problem)
         except KeyError:
             problem = f"no executor family {family} is configured"
         if waiting:
-            self._ended([(batch[index].run, Unreachable(problem)) for index in sorted(waiting)])
+            self._end([(batch[index].run, Unreachable(problem)) for index in sorted(waiting)])
+
+    def _end(self, outcomes: list[tuple[Run, Outcome]]) -> None:
+        for run, outcome in outcomes:
+            self._spans.end(run, outcome)
+        self._ended(outcomes)
 
     async def _reconcile(self, family: str, batch: list[Asking]) -> None:
         items = [wire.reconcile_item(a.run, a.step) for a in batch]
