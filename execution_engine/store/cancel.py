@@ -10,9 +10,10 @@ import asyncpg
 import orjson
 
 from execution_engine import chain, ports
-from execution_engine.errors import IllegalTransition, NotFound
+from execution_engine.errors import NotFound
 from execution_engine.masking import mask_text
-from execution_engine.model import TERMINAL, LogEvent, LogRow, OutcomeCode, Status
+from execution_engine.model import LogEvent, LogRow, OutcomeCode, Status
+from execution_engine.states import require_move
 from execution_engine.store.commits import append, log_record
 from execution_engine.store.workflows import Outlines
 
@@ -44,9 +45,8 @@ async def cancel(
         past = await connection.fetchval(_PAST, account_id, execution_id)
         if past is None:
             raise NotFound("execution", str(execution_id))
-        raise IllegalTransition(Status(past).name, Status.CANCELLED.name)
-    if Status(row["status"]) in TERMINAL:
-        raise IllegalTransition(Status(row["status"]).name, Status.CANCELLED.name)
+        require_move(Status(past), Status.CANCELLED)
+    require_move(Status(row["status"]), Status.CANCELLED)
     await _end(connection, vault, outlines, account_id, row, actor, "cancelled", reason)
 
 

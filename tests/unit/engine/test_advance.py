@@ -29,6 +29,7 @@ from execution_engine.outcome import (
     Unreachable,
 )
 from execution_engine.run import Run
+from execution_engine.states import LEGAL
 from tests.unit.engine.world import NOW, events, new_run, verify_chain
 
 TAG = {"id": "tag", "type": "add_tag", "config": {"tag": "new"}}
@@ -263,6 +264,7 @@ def test_whatever_happens_the_log_is_gapless_and_chained(outcomes: list[Any], dr
             break
         rows += advance(run, outcome, NOW, draw).rows
         waits: Status = run.status
+        assert waits is Status.ACTIVE or waits in LEGAL[Status.ACTIVE], "R-STATE-1"
         assert (run.wake_at is not None) or waits is not Status.WAITING
         assert not run.open_seq or run.open_seq == run.log_seq
         assert run.failures <= 4
