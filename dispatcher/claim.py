@@ -137,8 +137,10 @@ class Claimer:
         while not stop.is_set():
             try:
                 pause = await self._round()
-            except DATABASE_FAULTS as error:
-                log.warning("claim_failed", problem=str(error) or type(error).__name__)
+            except Exception as error:
+                # Whatever it was, claiming goes on; a fault of ours is told with its trace.
+                ours = not isinstance(error, DATABASE_FAULTS)
+                log.warning("claim_failed", problem=str(error) or type(error).__name__, exc_info=ours)
                 self._doubtful = True
                 pause = 0.5
             if pause > 0:

@@ -71,6 +71,7 @@ class Committer:
             flights=settings.commit_flights,
             linger=settings.linger_s,
             name="commit",
+            dropped=lambda batch: lost([pending.run for pending in batch]),
         )
 
     async def _fly(self, batch: list[Pending]) -> None:

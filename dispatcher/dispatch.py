@@ -75,7 +75,11 @@ class Dispatch:
         sink = self._askers.get(step.family)
         if sink is None:
             sink = self._askers[step.family] = Sink(
-                lambda batch: self._reconcile(step.family, batch), cap=500, flights=2, name="reconcile"
+                lambda batch: self._reconcile(step.family, batch),
+                cap=500,
+                flights=2,
+                name="reconcile",
+                dropped=self._not_asked,
             )
         sink.put(Asking(run, step, rows))
 
@@ -86,6 +90,7 @@ class Dispatch:
             flights=2 if own else _PROVIDER_FLIGHTS,
             linger=self._settings.linger_s,
             name=f"execute:{family}",
+            dropped=lambda batch: self._end([(s.run, Unreachable("the call failed")) for s in batch]),
         )
 
     async def _execute(self, family: str, batch: list[Sending]) -> None:
@@ -125,6 +130,9 @@ class Dispatch:
             outcomes = []
         outcomes += [Unreachable("reconcile failed")] * (len(batch) - len(outcomes))
         self._found([(a.run, o, a.rows) for a, o in zip(batch, outcomes, strict=True)])
+
+    def _not_asked(self, batch: list[Asking]) -> None:
+        self._found([(asking.run, Unreachable("reconcile failed"), asking.rows) for asking in batch])
 
     async def drain(self) -> None:
         """Waits until every flight has landed."""

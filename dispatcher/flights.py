@@ -21,7 +21,8 @@ _WINDOW = 0.05
 
 
 class Sink(Generic[T]):
-    """Gathers items and hands them to `fly` in batches. `fly` must not raise: it owns its items' fate."""
+    """Gathers items and hands them to `fly` in batches. `fly` owns its items' fate; if it raises all the
+    same, the error is reported and `dropped` gets the batch, so that nothing is held for ever."""
 
     def __init__(
         self,
@@ -31,14 +32,16 @@ class Sink(Generic[T]):
         flights: int = 2,
         linger: float = 0.0,
         name: str = "sink",
+        dropped: Callable[[list[T]], None] | None = None,
     ) -> None:
         self._fly = fly
+        self._dropped = dropped
         self._cap = cap
         self._limit = flights
         self._linger = linger
         self._name = name
         self._ready: deque[T] = deque()
-        self._flying: set[asyncio.Task[None]] = set()
+        self._flying: dict[asyncio.Future[None], list[T]] = {}
         self._waiting: asyncio.TimerHandle | None = None
         self._window_start = 0.0
         self._window_count = 0
@@ -85,12 +88,14 @@ class Sink(Generic[T]):
         while self._ready and len(self._flying) < self._limit:
             batch = [self._ready.popleft() for _ in range(min(self._cap, len(self._ready)))]
             flight = asyncio.ensure_future(self._fly(batch))
-            self._flying.add(flight)
+            self._flying[flight] = batch
             flight.add_done_callback(self._landed)
 
     def _landed(self, flight: "asyncio.Future[None]") -> None:
-        self._flying.discard(flight)
+        batch = self._flying.pop(flight, [])
         if not flight.cancelled() and (error := flight.exception()) is not None:
+            if self._dropped is not None:
+                self._dropped(batch)
             asyncio.get_running_loop().call_exception_handler(
                 {"message": f"a flight of {self._name} raised", "exception": error}
             )

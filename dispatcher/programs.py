@@ -11,7 +11,6 @@ import structlog
 from execution_engine import ports
 from execution_engine.definition.compile import compile_program, load_document
 from execution_engine.definition.program import Catalogue, Program
-from execution_engine.errors import WayfarerError
 from execution_engine.run import Run
 from execution_engine.store.sql import statement
 
@@ -50,8 +49,9 @@ class Programs:
             try:
                 document = load_document(self._vault.open(ports.DOCUMENT, account_id, row["document_sealed"]))
                 program = compile_program(document, self._catalogue())
-            except WayfarerError as error:
-                # An action type of a family that has not been seen: its runs wait, nothing is discarded.
+            except Exception as error:
+                # An action type of a family that has not been seen, or a document that cannot be opened: its
+                # runs wait, nothing is discarded, and the versions beside it are none the worse.
                 log.warning("version_does_not_compile", workflow=str(row["workflow_id"]), problem=str(error))
                 continue
             names = {

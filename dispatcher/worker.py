@@ -73,8 +73,12 @@ class Worker:
         self.claimer = Claimer(
             pool, vault, shards, settings, self._take, lambda: list(self._runs), self._room, self._healthy
         )
-        self._intake: Sink[Claim] = Sink(self._prepare, cap=settings.claim_batch, flights=2, name="prepare")
-        self._readers: Sink[Pending] = Sink(self._read_contacts, cap=500, flights=4, name="contacts")
+        self._intake: Sink[Claim] = Sink(
+            self._prepare, cap=settings.claim_batch, flights=2, name="prepare", dropped=self._drop_claims
+        )
+        self._readers: Sink[Pending] = Sink(
+            self._read_contacts, cap=500, flights=4, name="contacts", dropped=self._drop
+        )
         self._committer = Committer(
             pool,
             vault,
@@ -224,7 +228,14 @@ class Worker:
 
     # Letting go
 
+    def _drop_claims(self, claims: list[Claim]) -> None:
+        self._lose([claim.run for claim in claims])
+
+    def _drop(self, batch: list[Pending]) -> None:
+        self._lose([pending.run for pending in batch])
+
     def _lose(self, runs: Iterable[Run]) -> None:
+        """Forgets runs: they are somebody else's, or their lease ends by itself and they are due again."""
         for run in runs:
             self._metrics.lost.inc()
             self._forget(run)

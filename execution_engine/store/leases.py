@@ -7,6 +7,7 @@ from uuid import UUID
 
 import asyncpg
 import orjson
+import structlog
 
 from execution_engine import ports
 from execution_engine.model import BlockedOn, Priority, Status
@@ -14,6 +15,7 @@ from execution_engine.outcome import Claimed
 from execution_engine.run import Run
 from execution_engine.store.sql import statement
 
+log = structlog.get_logger(__name__)
 _CLAIM = statement("claim_due")
 _DISCOVER = statement("discover_due")
 _RENEW = statement("renew_leases")
@@ -141,7 +143,17 @@ async def claim(
         watermark,
         lease,
     )
-    return [_claimed(row, vault) for row in rows if not row["paused"]]
+    claims = [_claimed_or_none(row, vault) for row in rows if not row["paused"]]
+    return [claim for claim in claims if claim is not None]
+
+
+def _claimed_or_none(row: asyncpg.Record, vault: ports.Vault) -> Claim | None:
+    """None for a row that cannot be opened (a key is missing): its lease ends, its neighbours go on."""
+    try:
+        return _claimed(row, vault)
+    except Exception:
+        log.exception("claimed_row_cannot_be_opened", execution_id=str(row["execution_id"]))
+        return None
 
 
 def _claimed(row: asyncpg.Record, vault: ports.Vault) -> Claim:
