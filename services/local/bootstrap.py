@@ -8,6 +8,7 @@ import base64
 import hashlib
 import json
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import asyncpg
 
 from services.local.ports import FAMILIES
 from services.local.postgres import Postgres
+from services.local.state_files import write_private
 from services.migrate.__main__ import bring_up
 from services.runtime.keyring import Keyring
 
@@ -50,6 +52,15 @@ async def prepare(postgres: Postgres, state_dir: Path) -> Prepared:
     passwords = _secrets(state_dir / "secrets.json")
     keyring = state_dir / "keyring.json"
     Keyring.generate(keyring)
+    dsns = await bring_up_databases(postgres, passwords)
+    account_id = await add_account(
+        dsns["wayfarer_owner"], DEMO_ACCOUNT, passwords["api_key"], DEMO_ACTIVE_LIMIT
+    )
+    return Prepared(dsns, keyring, passwords["api_key"], passwords["webhook_secret"], account_id)
+
+
+async def bring_up_databases(postgres: Postgres, passwords: Mapping[str, str]) -> dict[str, str]:
+    """Makes roles and databases and migrates each as its owner, all at once; where each role connects."""
     await _roles_and_databases(postgres, passwords)
     dsns = {role: postgres.dsn(ENGINE_DATABASE, role, passwords[role]) for role in _ENGINE_ROLES}
     for family in FAMILIES:
@@ -59,10 +70,22 @@ async def prepare(postgres: Postgres, state_dir: Path) -> Prepared:
         bring_up("engine", dsns["wayfarer_owner"]),
         *(bring_up(family, dsns[f"{database_of(family)}_owner"]) for family in FAMILIES),
     )
-    account_id = await add_account(
-        dsns["wayfarer_owner"], DEMO_ACCOUNT, passwords["api_key"], DEMO_ACTIVE_LIMIT
-    )
-    return Prepared(dsns, keyring, passwords["api_key"], passwords["webhook_secret"], account_id)
+    return dsns
+
+
+def new_passwords() -> dict[str, str]:
+    """A random password for each role. URL-safe: nothing in them needs quoting."""
+    return {role: secrets.token_urlsafe(24) for role in _roles()}
+
+
+def _roles() -> dict[str, str]:
+    """Every role of the local databases, and whether it passes by row-level security."""
+    families = {
+        role: "NOBYPASSRLS"
+        for family in FAMILIES
+        for role in (database_of(family), f"{database_of(family)}_owner")
+    }
+    return _ENGINE_ROLES | families
 
 
 async def add_account(owner_dsn: str, name: str, api_key: str, active_limit: int) -> int:
@@ -96,35 +119,30 @@ def new_api_key() -> str:
 
 
 def _secrets(path: Path) -> dict[str, str]:
-    if path.exists():
-        known: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
-        return known
-    roles = [
-        *_ENGINE_ROLES,
-        *(role for f in FAMILIES for role in (database_of(f), f"{database_of(f)}_owner")),
-    ]
-    made = {role: secrets.token_urlsafe(24) for role in roles}
-    made["api_key"] = new_api_key()
-    made["webhook_secret"] = f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(made), encoding="utf-8")
-    return made
+    """The secrets of this state directory: those that are there, and new ones for what is missing."""
+    known: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    wanted = new_passwords() | {
+        "api_key": new_api_key(),
+        "webhook_secret": f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}",
+    }
+    if wanted.keys() - known.keys():
+        known = wanted | known
+        write_private(path, json.dumps(known))
+    return known
 
 
-async def _roles_and_databases(postgres: Postgres, passwords: dict[str, str]) -> None:
+async def _roles_and_databases(postgres: Postgres, passwords: Mapping[str, str]) -> None:
     connection = await asyncpg.connect(postgres.dsn("postgres"))
     try:
-        roles = {row[0] for row in await connection.fetch("SELECT rolname FROM pg_roles")}
-        wanted = dict(_ENGINE_ROLES)
-        for family in FAMILIES:
-            wanted[database_of(family)] = wanted[f"{database_of(family)}_owner"] = "NOBYPASSRLS"
-        for role, rls in wanted.items():
-            if role not in roles:
-                # Passwords are ours, of a URL-safe alphabet: nothing in them needs quoting.
-                await connection.execute(f"CREATE ROLE {role} LOGIN {rls} PASSWORD '{passwords[role]}'")
+        async with connection.transaction():
+            there = {row[0] for row in await connection.fetch("SELECT rolname FROM pg_roles")}
+            for role, rls in _roles().items():
+                # Set anew each time, so that lost secrets do not lock us out of the data.
+                verb = "ALTER" if role in there else "CREATE"
+                await connection.execute(f"{verb} ROLE {role} LOGIN {rls} PASSWORD '{passwords[role]}'")
         present = {row[0] for row in await connection.fetch("SELECT datname FROM pg_database")}
         owners = {ENGINE_DATABASE: "wayfarer_owner"} | {
-            database_of(f): f"{database_of(f)}_owner" for f in FAMILIES
+            database_of(family): f"{database_of(family)}_owner" for family in FAMILIES
         }
         for database, owner in owners.items():
             if database not in present:

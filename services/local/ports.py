@@ -1,17 +1,19 @@
 """Which ports a stack uses: fixed offsets from one base, reserved for its life; stack.py asks."""
 
-import fcntl
 import os
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from services.local.state_files import AlreadyHeld, exclusive
 
 DEFAULT_BASE = 7_700
 _LAST_BASE = 9_900
 _STEP = 100
+_LAST_PORT = 65_535
 FAMILIES = ("communication", "crm", "integrations")
 MOST_WORKERS = 8
 
@@ -76,29 +78,23 @@ def reserve(base: int | None) -> Iterator[Ports]:
     Raises PortsTaken.
     """
     for candidate in [base] if base is not None else range(DEFAULT_BASE, _LAST_BASE + 1, _STEP):
-        lock = _lock(candidate)
-        if lock is None:
-            continue
-        try:
-            ports = Ports(candidate)
+        ports = Ports(candidate)
+        if candidate < 1 or max(ports.all()) > _LAST_PORT:
+            raise PortsTaken(f"there are no ports from {candidate} to {max(ports.all())}")
+        with ExitStack() as held:
+            try:
+                held.enter_context(exclusive(_lock_file(candidate)))
+            except (AlreadyHeld, PermissionError):
+                continue
             if _all_free(ports.all()):
                 yield ports
                 return
-        finally:
-            os.close(lock)
     wanted = f"port {base} or one above it" if base is not None else "every base from 7700 to 9900"
     raise PortsTaken(f"{wanted} is in use; choose another with --port-base")
 
 
-def _lock(base: int) -> int | None:
-    path = Path(tempfile.gettempdir()) / f"wayfarer-ports-{os.geteuid()}-{base}.lock"
-    handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        return None
-    return handle
+def _lock_file(base: int) -> Path:
+    return Path(tempfile.gettempdir()) / f"wayfarer-ports-{os.geteuid()}-{base}.lock"
 
 
 def _all_free(ports: list[int]) -> bool:

@@ -1,25 +1,28 @@
 """The whole of Wayfarer on one machine: `async with Stack(state_dir)`; the CLI and the tests run it."""
 
 import asyncio
-import fcntl
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import grpc
+import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.local import bootstrap
+from services.local.binaries import reachable
 from services.local.ports import FAMILIES, MOST_WORKERS, Ports, reserve
-from services.local.postgres import Postgres, reachable
+from services.local.postgres import Postgres
+from services.local.state_files import AlreadyHeld, exclusive, make_folder, write_private
 from services.local.supervisor import Supervisor
 
+log = structlog.get_logger(__name__)
 LOCAL_FILE = "local.json"
 _READY_S = 40.0
 _HOST = "127.0.0.1"
@@ -53,10 +56,11 @@ class Stack:
         self._environment = dict(environment or {})
         self._postgres_settings = dict(postgres_settings or {})
         self._stack = AsyncExitStack()
+        self._running = False
         self.ports: Ports
         self.postgres: Postgres
         self.prepared: bootstrap.Prepared
-        self.supervisor = Supervisor(state_dir / "logs")
+        self.supervisor = Supervisor(state_dir / "logs", on_change=self._tell)
 
     @property
     def address(self) -> str:
@@ -95,7 +99,13 @@ class Stack:
         self._stack.enter_context(_locked(self.state_dir))
         self.ports = self._stack.enter_context(reserve(self._port_base))
         self.postgres = await self._stack.enter_async_context(
-            Postgres(self.state_dir / "postgres", self.ports.postgres, settings=self._postgres_settings)
+            Postgres(
+                self.state_dir / "postgres",
+                self.ports.postgres,
+                settings=self._postgres_settings,
+                log_file=self.state_dir / "logs" / "postgres.log",
+                on_restart=self._tell,
+            )
         )
         self.prepared = await bootstrap.prepare(self.postgres, self.state_dir)
         await self._stack.enter_async_context(self.supervisor)
@@ -104,7 +114,9 @@ class Stack:
         for _ in range(self._workers):
             await self.start_worker()
         await self.wait_ready()
-        self._write_local_file()
+        self._running = True
+        self._stack.callback(self._tell_stopped)
+        self._tell()
 
     async def start_worker(self) -> str:
         """Adds one worker; its name."""
@@ -177,39 +189,51 @@ class Stack:
     async def wait_ready(self, timeout_s: float = _READY_S) -> None:
         """Waits until every process answers. Raises StackError naming those that do not."""
         targets = {f: f"{_HOST}:{self.ports.executor(f)}" for f in FAMILIES} | {"api": self.address}
-        listening = {"mailbox": self.ports.smtp, "receiver": self.ports.receiver}
-        listening |= {
+        ports = {"mailbox": self.ports.smtp, "receiver": self.ports.receiver}
+        ports |= {
             name: self.ports.worker_metrics(int(name.removeprefix("worker-")))
             for name in self.supervisor.children
             if name.startswith("worker")
         }
         waits = {name: asyncio.create_task(_serving(target)) for name, target in targets.items()}
-        waits |= {name: asyncio.create_task(_listening(port)) for name, port in listening.items()}
-        _, late = await asyncio.wait(waits.values(), timeout=timeout_s)
-        for task in late:
-            task.cancel()
+        waits |= {name: asyncio.create_task(listening(port)) for name, port in ports.items()}
+        try:
+            done, late = await asyncio.wait(waits.values(), timeout=timeout_s)
+        finally:
+            for task in waits.values():
+                task.cancel()
+        for task in done:
+            task.result()
         if late:
             names = ", ".join(sorted(name for name, task in waits.items() if task in late))
             raise StackError(f"not ready after {timeout_s:g} s: {names}; see {self.state_dir / 'logs'}")
 
-    def _write_local_file(self) -> None:
+    def _tell(self) -> None:
+        """Writes where everything is to local.json, where the CLI looks; again when a process id changes."""
+        if not self._running:
+            return
+        told = {
+            "address": self.address,
+            "api_key": self.api_key,
+            "mailbox_url": self.mailbox_url,
+            "receiver_url": self.receiver_url,
+            "pid": os.getpid(),
+            "postgres_pid": self.postgres.pid,
+            "pids": self.supervisor.pids(),
+        }
+        try:
+            write_private(self.state_dir / LOCAL_FILE, json.dumps(told, indent=2))
+        except OSError as error:
+            # A full disk, say. The processes run on; only this file is behind.
+            log.error("local_file_not_written", reason=str(error))
+
+    def _tell_stopped(self) -> None:
+        """Takes the process ids out of local.json, before they become other processes'."""
+        self._running = False
         path = self.state_dir / LOCAL_FILE
-        path.touch(mode=0o600)
-        path.write_text(
-            json.dumps(
-                {
-                    "address": self.address,
-                    "api_key": self.api_key,
-                    "mailbox_url": self.mailbox_url,
-                    "receiver_url": self.receiver_url,
-                    "pid": os.getpid(),
-                    "postgres_pid": self.postgres.pid,
-                    "pids": self.supervisor.pids(),
-                },
-                indent=2,
-            ),
-            encoding="utf-8",
-        )
+        with suppress(OSError, ValueError):
+            told = json.loads(path.read_text(encoding="utf-8"))
+            write_private(path, json.dumps(told | {"pid": 0, "postgres_pid": 0, "pids": {}}, indent=2))
 
 
 async def _serving(target: str) -> None:
@@ -225,7 +249,8 @@ async def _serving(target: str) -> None:
             await asyncio.sleep(0.05)
 
 
-async def _listening(port: int) -> None:
+async def listening(port: int) -> None:
+    """Returns once somebody listens on that port of this machine."""
     while True:
         try:
             _, writer = await asyncio.open_connection(_HOST, port)
@@ -239,16 +264,14 @@ async def _listening(port: int) -> None:
 @contextmanager
 def _locked(state_dir: Path) -> Iterator[None]:
     """Holds the state directory; a second stack on it is refused."""
-    state_dir.mkdir(parents=True, exist_ok=True)
-    with (state_dir / "lock").open("a+", encoding="ascii") as file:
+    with ExitStack() as held:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            raise StackError(f"a stack already runs in {state_dir} (pid {file.read().strip()})") from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+            make_folder(state_dir)
+            held.enter_context(exclusive(state_dir / "lock"))
+        except AlreadyHeld as other:
+            raise StackError(f"a stack already runs in {state_dir} (pid {other.holder})") from None
+        except OSError as error:
+            raise StackError(f"{error}; choose another place with WAYFARER_HOME") from error
         yield
 
 
@@ -263,7 +286,10 @@ def default_state_dir() -> Path:
 @contextmanager
 def scratch_state_dir(*, keep: bool = False) -> Iterator[Path]:
     """A fresh state directory in the temp folder that PostgreSQL's user can enter; removed after use."""
-    path = Path(tempfile.mkdtemp(prefix="wayfarer-"))
+    temporary = Path(tempfile.gettempdir())
+    if not reachable(temporary / "any"):
+        temporary = Path("/var/tmp")
+    path = Path(tempfile.mkdtemp(prefix="wayfarer-", dir=temporary))
     path.chmod(0o711)
     try:
         yield path

@@ -1,7 +1,8 @@
 """Entry point `python -m services.local.mailbox`: SMTP in, JSON out; the local stack starts it.
 
 HTTP: GET /messages, GET /count, DELETE /messages, and POST /rules {"match": RECIPIENT, "times": N,
-"reply": "451 …"} or {"drop_after_data": true} to make it misbehave for the next messages.
+"reply": "451 …"} or {"drop_after_data": true} to make it misbehave for the next messages; a reply refuses the
+message, a drop keeps it. DELETE /rules ends all misbehaviour.
 """
 
 import asyncio
@@ -14,10 +15,10 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from services.local.rules import Arrivals, Rule
+from services.local.arrivals import Arrivals
+from services.local.arrivals_http import serve_http, view
 from services.runtime.config import HostPort, host_port, number, path, setting, text
 from services.runtime.process import launch
 
@@ -59,56 +60,40 @@ class Inbox:
 def _shown(envelope: Envelope, content: bytes) -> dict[str, Any]:
     message = message_from_bytes(content, policy=policy.default)
     assert isinstance(message, EmailMessage)
-    plain, html = message.get_body(("plain",)), message.get_body(("html",))
+    headers = _headers(message)
     return {
         "received_at": datetime.now(UTC).isoformat(),
         "from": envelope.mail_from,
         "to": list(envelope.rcpt_tos),
-        "subject": str(message["Subject"] or ""),
-        "message_id": str(message["Message-ID"] or ""),
-        "headers": {name: str(value) for name, value in message.items()},
-        "text": plain.get_content() if plain is not None else "",
-        "html": html.get_content() if html is not None else "",
+        "subject": headers.get("subject", ""),
+        "message_id": headers.get("message-id", ""),
+        "headers": {name: headers[name.lower()] for name in message},
+        "text": _body(message, "plain"),
+        "html": _body(message, "html"),
     }
 
 
-def view(arrivals: Arrivals, name: str) -> web.Application:
-    """The HTTP side: GET and DELETE /`name`, GET /count, POST /rules."""
-
-    async def show(_request: web.Request) -> web.Response:
-        return web.json_response(list(arrivals.kept))
-
-    async def count(_request: web.Request) -> web.Response:
-        return web.json_response({"count": arrivals.total})
-
-    async def clear(_request: web.Request) -> web.Response:
-        arrivals.clear()
-        return web.json_response({})
-
-    async def misbehave(request: web.Request) -> web.Response:
-        asked = await request.json()
-        match, times = str(asked.pop("match", "")), int(asked.pop("times", 1))
-        arrivals.rules.append(Rule(match, times, asked))
-        return web.json_response({})
-
-    application = web.Application()
-    application.add_routes(
-        [
-            web.get(f"/{name}", show),
-            web.get("/count", count),
-            web.delete(f"/{name}", clear),
-            web.post("/rules", misbehave),
-        ]
-    )
-    return application
+def _headers(message: EmailMessage) -> dict[str, str]:
+    """By name in lower case; one that breaks the rules of its kind, as it was sent."""
+    shown = {}
+    for name, raw in message.raw_items():
+        try:
+            shown[name.lower()] = str(message.policy.header_fetch_parse(name, raw))
+        except Exception:  # the parsers of some kinds fail in ways of their own
+            shown[name.lower()] = str(raw)
+    return shown
 
 
-async def serve_http(stack: AsyncExitStack, application: web.Application, listen: HostPort) -> None:
-    """Serves an application until the stack closes."""
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    await web.TCPSite(runner, listen.host, listen.port).start()
+def _body(message: EmailMessage, kind: str) -> str:
+    """The text of one kind; in a charset nobody knows, as far as it is ASCII."""
+    part = message.get_body((kind,))
+    if part is None:
+        return ""
+    try:
+        return str(part.get_content())
+    except (LookupError, ValueError):
+        payload = part.get_payload(decode=True)
+        return payload.decode("ascii", "replace") if isinstance(payload, bytes) else ""
 
 
 async def main(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -> None:

@@ -1,7 +1,8 @@
 """Entry point `python -m services.local.receiver`: takes any request under /hooks/; stack.py starts it.
 
 GET /requests shows them, GET /count counts them, DELETE /requests forgets them, and POST /rules
-{"match": PATH, "times": N, "status": 503, "headers": {}, "delay_ms": 0, "drop": false} makes it misbehave.
+{"match": PATH, "times": N, "status": 503, "headers": {}, "body": "", "delay_ms": 0, "drop": false} makes it
+misbehave, DELETE /rules behave. What it misbehaves at is kept as well.
 """
 
 import asyncio
@@ -15,8 +16,8 @@ from typing import Any
 
 from aiohttp import web
 
-from services.local.mailbox.__main__ import serve_http, view
-from services.local.rules import Arrivals
+from services.local.arrivals import Arrivals
+from services.local.arrivals_http import serve_http, view
 from services.runtime.config import HostPort, host_port, number, path, setting, text
 from services.runtime.process import launch
 
@@ -56,8 +57,8 @@ def receiver(arrivals: Arrivals) -> web.Application:
         if rule is None:
             return web.json_response({"ok": True})
         await asyncio.sleep(rule.get("delay_ms", 0) / 1000)
-        if rule.get("drop"):
-            assert request.transport is not None
+        # No transport: the caller has gone meanwhile.
+        if rule.get("drop") and request.transport is not None:
             request.transport.abort()
         return web.Response(
             status=rule.get("status", 200), headers=rule.get("headers"), text=rule.get("body", "")
