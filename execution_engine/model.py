@@ -38,6 +38,12 @@ class BlockedOn(IntEnum):
     WORKFLOW_PAUSED = 8
     ACCOUNT_LIMIT = 9
     OPERATOR = 10
+    EVENT = 11
+    AD_HOC_WAIT = 12
+    LANE = 13
+    BREAKER = 14
+    RATE_LIMIT = 15
+    OUTCOME_UNKNOWN = 16
 
 
 class Priority(IntEnum):
@@ -94,6 +100,19 @@ class LogEvent(IntEnum):
     EXECUTOR_UNAVAILABLE = 20
     RATE_LIMIT_HIT = 21
     CONDITION_FAILED = 22
+    WAIT_TIMED_OUT = 23
+    GOAL_ACHIEVED = 24
+    EXIT_REACHED = 25
+    PAUSED = 26
+    RESUMED = 27
+    MANUAL_RETRY = 28
+    NOTIFICATION_SENT = 29
+    WAIT_CANCELLED = 30
+    WAIT_RESCHEDULED = 31
+    MIGRATED = 32
+    BRANCH_TAKEN = 33
+    VISIT_LIMIT_REACHED = 34
+    JUMPED = 35
 
 
 class OutcomeCode(IntEnum):

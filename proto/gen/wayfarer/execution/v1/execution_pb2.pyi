@@ -121,6 +121,18 @@ class _BlockedOnEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BlockedOn.V
     """The account's limit of ACTIVE executions."""
     BLOCKED_ON_OPERATOR: _BlockedOn.ValueType  # 10
     """An operator's hold."""
+    BLOCKED_ON_EVENT: _BlockedOn.ValueType  # 11
+    """An event it waits for, or the wait's timeout."""
+    BLOCKED_ON_AD_HOC_WAIT: _BlockedOn.ValueType  # 12
+    """A wait that somebody put on this one execution."""
+    BLOCKED_ON_LANE: _BlockedOn.ValueType  # 13
+    """The provider asked the account for fewer requests."""
+    BLOCKED_ON_BREAKER: _BlockedOn.ValueType  # 14
+    """The circuit breaker of its provider is open."""
+    BLOCKED_ON_RATE_LIMIT: _BlockedOn.ValueType  # 15
+    """The account's own rate limit for the channel."""
+    BLOCKED_ON_OUTCOME_UNKNOWN: _BlockedOn.ValueType  # 16
+    """Whether its last effect happened cannot be told; somebody must decide."""
 
 class BlockedOn(_BlockedOn, metaclass=_BlockedOnEnumTypeWrapper):
     """BlockedOn says why an execution that has not ended does not move."""
@@ -147,6 +159,18 @@ BLOCKED_ON_ACCOUNT_LIMIT: BlockedOn.ValueType  # 9
 """The account's limit of ACTIVE executions."""
 BLOCKED_ON_OPERATOR: BlockedOn.ValueType  # 10
 """An operator's hold."""
+BLOCKED_ON_EVENT: BlockedOn.ValueType  # 11
+"""An event it waits for, or the wait's timeout."""
+BLOCKED_ON_AD_HOC_WAIT: BlockedOn.ValueType  # 12
+"""A wait that somebody put on this one execution."""
+BLOCKED_ON_LANE: BlockedOn.ValueType  # 13
+"""The provider asked the account for fewer requests."""
+BLOCKED_ON_BREAKER: BlockedOn.ValueType  # 14
+"""The circuit breaker of its provider is open."""
+BLOCKED_ON_RATE_LIMIT: BlockedOn.ValueType  # 15
+"""The account's own rate limit for the channel."""
+BLOCKED_ON_OUTCOME_UNKNOWN: BlockedOn.ValueType  # 16
+"""Whether its last effect happened cannot be told; somebody must decide."""
 Global___BlockedOn: _TypeAlias = BlockedOn  # noqa: Y015
 
 @_typing.final
