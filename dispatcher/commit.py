@@ -17,11 +17,12 @@ import structlog
 from dispatcher.flights import Sink
 from dispatcher.settings import WorkerSettings
 from execution_engine import ports
-from execution_engine.advance import Hold, advance
-from execution_engine.model import LogRow
-from execution_engine.outcome import Event
+from execution_engine.advance import advance
+from execution_engine.model import LogEvent, LogRow, Status
+from execution_engine.moves import Hold
+from execution_engine.outcome import Claimed, Event
 from execution_engine.run import Run
-from execution_engine.store import commits
+from execution_engine.store import commits, leases
 from execution_engine.store.commits import Move
 from execution_engine.store.faults import DATABASE_FAULTS
 
@@ -41,6 +42,50 @@ class Pending:
     carried: list[LogRow] | None = None
     gone: bool = False
     """Asked about or lost: no longer this sink's."""
+    config: bytes = b""
+    """What the attempt that ended was sent with: advancing renders the next one over it."""
+
+    def restore(self, row: Run) -> None:
+        """Takes the run back to what its row says, so that the event is decided again."""
+        run = self.run
+        for name in _ROW_FIELDS:
+            setattr(run, name, getattr(row, name))
+        run.status, run.state_changed, run.config = Status.ACTIVE, False, self.config
+        self.move = None
+        if self.carried:
+            # These rows were chained to what the row was; the claim is taken up, and asked about, again.
+            recovered = any(entry.event is LogEvent.RECOVERED for entry in self.carried)
+            self.event = Claimed(Status.ACTIVE if recovered else Status.WAITING, row.blocked_on)
+            self.carried = None
+
+
+_ROW_FIELDS = (
+    "rev",
+    "blocked_on",
+    "version",
+    "step",
+    "visit",
+    "attempt",
+    "failures",
+    "crashes",
+    "attempt_open",
+    "open_seq",
+    "open_at",
+    "steps_run",
+    "log_seq",
+    "log_hash",
+    "outputs",
+    "visits",
+    "asks",
+    "ask",
+    "ask_detail",
+    "held_on",
+    "resume_at",
+    "not_before",
+    "wait_seq",
+    "wait",
+    "signals",
+)
 
 
 class Committer:
@@ -112,6 +157,7 @@ class Committer:
         for pending in batch:
             if pending.move is None:
                 run = pending.run
+                pending.config = run.config
                 try:
                     result = advance(
                         run, pending.event, now, self._dice.random(), self._hold(run.workflow_id)
@@ -167,6 +213,7 @@ class Committer:
         landed: list[Move] = []
         lost: list[Run] = []
         again: list[Pending] = []
+        asked: list[Pending] = []
         for pending in doubtful:
             run, standing = pending.run, standings.get(pending.run.execution_id)
             assert pending.move is not None
@@ -175,14 +222,35 @@ class Committer:
                 run.rev += 1
                 landed.append(pending.move)
             elif standing is not None and (standing.fence, standing.rev) == (run.fence, run.rev):
-                again.append(pending)
+                (again if standing.asks == run.asks else asked).append(pending)
             else:
                 lost.append(run)
+        again += await self._restore(asked, lost)
         if landed:
             self._done(landed)
         if lost:
             self._lost(lost)
         return unmoved + again
+
+    async def _restore(self, asked: list[Pending], lost: list[Run]) -> list[Pending]:
+        """Runs somebody asked something of, as their rows are now: what happened to them is decided anew."""
+        if not asked:
+            return []
+        held = [(p.run.account_id, p.run.execution_id, p.run.fence) for p in asked]
+        try:
+            async with self._pool.acquire() as connection:
+                rows = await leases.reload(connection, self._vault, held)
+        except DATABASE_FAULTS:
+            return asked
+        restored: list[Pending] = []
+        for pending in asked:
+            row = rows.get(pending.run.execution_id)
+            if row is None:
+                lost.append(pending.run)
+                continue
+            pending.restore(row)
+            restored.append(pending)
+        return restored
 
 
 def _is_written(standing: commits.Standing, run: Run) -> bool:

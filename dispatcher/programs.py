@@ -1,13 +1,14 @@
 """Compiled programs by workflow version, loaded in batches at claim; bounded; the driver asks it."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import structlog
 
+from dispatcher.accounts import Accounts
 from execution_engine import ports
 from execution_engine.definition.compile import compile_program, load_document
 from execution_engine.definition.program import Catalogue, Program
@@ -27,10 +28,11 @@ class Programs:
         self._pool = pool
         self._vault = vault
         self._catalogue = catalogue
+        self._accounts = Accounts(pool)
         self._cache: OrderedDict[Key, tuple[Program, dict[str, Any]]] = OrderedDict()
 
-    async def attach(self, runs: Iterable[Run]) -> None:
-        """Gives each run its program; `run.program` stays None where it cannot be had now."""
+    async def attach(self, runs: Sequence[Run]) -> None:
+        """Gives each run its program and settings; `run.program` stays None where it cannot be had now."""
         missing = {key for run in runs if (key := _key(run)) not in self._cache}
         if missing:
             await self._load(sorted(missing))
@@ -39,6 +41,7 @@ class Programs:
             if entry is not None:
                 self._cache.move_to_end(_key(run))
                 run.program, run.names = entry
+        await self._accounts.attach(runs)
         while len(self._cache) > _MOST:
             self._cache.popitem(last=False)
 

@@ -27,8 +27,8 @@ from dispatcher.routing import Routing
 from dispatcher.settings import WorkerSettings
 from dispatcher.shards import Shards
 from execution_engine import ports
-from execution_engine.advance import Hold
 from execution_engine.model import LogRow, Status
+from execution_engine.moves import Hold
 from execution_engine.outcome import Event, Outcome, Succeeded
 from execution_engine.run import Run
 from execution_engine.store.commits import Move

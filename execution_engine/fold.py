@@ -28,10 +28,19 @@ _LEAVES = frozenset(
         LogEvent.ACTION_SKIPPED,
         LogEvent.SKIPPED_NON_RETRYABLE_ERROR,
         LogEvent.CONDITION_EVALUATED,
+        LogEvent.BRANCH_TAKEN,
+        LogEvent.JUMPED,
+        LogEvent.VISIT_LIMIT_REACHED,
         LogEvent.WAIT_RESUMED,
+        LogEvent.WAIT_TIMED_OUT,
+        LogEvent.WAIT_CANCELLED,
     }
 )
-"""After these the step is done. OUTCOME_UNKNOWN may be such an end too: the step's on_unknown says."""
+"""After these the step is done, unless the wait was an ad-hoc one."""
+_MAY_LEAVE = frozenset({LogEvent.OUTCOME_UNKNOWN, LogEvent.EXIT_REACHED})
+"""After these it may be: the step's on_unknown says; an end of the workflow may have been an exit."""
+_AFTER_END = frozenset({LogEvent.OUTCOME_AFTER_END, LogEvent.NOTIFICATION_SENT, LogEvent.MANUAL_RETRY})
+_AD_HOC = '"rule":"ad hoc"'
 _FAILURES = frozenset({LogEvent.RETRY_SCHEDULED, LogEvent.MAX_RETRIES_EXHAUSTED})
 
 
@@ -43,7 +52,7 @@ class Folded:
     open_attempt: bool = False
     entries_after_end: int = 0
     steps_left: int = 0
-    """Steps that were done; those of `unknowns` and a last `end` step may come on top."""
+    """Steps that were done; those of `unknowns`, and a last `end` step, may come on top."""
     unknowns: int = 0
     attempts: Counter[Visit] = field(default_factory=Counter)
     failures: Counter[Visit] = field(default_factory=Counter)
@@ -60,7 +69,7 @@ def fold(entries: Iterable[LogRow]) -> Folded:
     told = Folded()
     for entry in entries:
         visit = entry.step_id, entry.visit
-        if told.ended is not None and entry.event is not LogEvent.OUTCOME_AFTER_END:
+        if told.ended is not None and entry.event not in _AFTER_END:
             told.entries_after_end += 1
         if entry.event is LogEvent.ACTION_STARTED:
             told.open_attempt = True
@@ -71,8 +80,11 @@ def fold(entries: Iterable[LogRow]) -> Folded:
             told.ended = _ENDS[entry.event]
         elif entry.event in _FAILURES:
             told.failures[visit] += 1
-        elif entry.event is LogEvent.OUTCOME_UNKNOWN:
+        elif entry.event in _MAY_LEAVE:
             told.unknowns += 1
-        if entry.event in _LEAVES:
+        elif entry.event is LogEvent.MANUAL_RETRY:
+            told.ended = None
+            told.failures[visit] = 0
+        if entry.event in _LEAVES and _AD_HOC not in entry.detail:
             told.steps_left += 1
     return told

@@ -4,6 +4,7 @@ The start of an attempt is fixed in the run (`open_seq`, `open_at`, `log_hash`) 
 follows at once, one row carries both; whatever else follows spills the start first.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import orjson
@@ -74,13 +75,13 @@ class Journal:
         self,
         event: LogEvent,
         outcome: OutcomeCode = OutcomeCode.NONE,
-        detail: dict[str, object] | None = None,
+        detail: Mapping[str, object] | None = None,
         failure: Failure | None = None,
     ) -> None:
         """Appends an entry about the step at hand, or about the run as a whole once it is past its steps."""
         self.spill_start()
         run = self._run
-        content = dict(detail) if detail else {}
+        content: dict[str, object] = dict(detail) if detail else {}
         if failure is not None:
             content["failure"] = as_json(failure)
         text = orjson.dumps(content).decode() if content else ""

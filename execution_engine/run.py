@@ -15,8 +15,10 @@ JsonObject = dict[str, Any]
 class Run:
     """Mutable on purpose: one driver owns it, and copying it per step would double the engine's work.
 
-    Fields named like columns of `execution` mean the same. `fence` and `rev` are what the row must
-    still have for the next write to count.
+    Fields named like columns of `execution` mean the same. `fence`, `rev` and `asks` are what the row
+    must still have for the next write to count. `visits` counts arrivals at steps, where a step may be
+    visited again; `settings` are the account's; `cause` names the workflows whose executions led to this
+    one by events of theirs, earliest first.
     """
 
     account_id: int
@@ -44,10 +46,23 @@ class Run:
     program: Program | None = None
     trigger: JsonObject = field(default_factory=dict)
     traceparent: str = ""
+    cause: list[str] = field(default_factory=list)
     outputs: JsonObject = field(default_factory=dict)
-    outputs_changed: bool = False
+    visits: JsonObject = field(default_factory=dict)
+    state_changed: bool = False
     contact: JsonObject | None = None
     names: JsonObject = field(default_factory=dict)
+    settings: JsonObject = field(default_factory=dict)
+    asks: int = 0
+    ask: int = 0
+    ask_detail: str = ""
+    held_on: BlockedOn = BlockedOn.NOTHING
+    resume_at: datetime | None = None
+    not_before: datetime | None = None
+    wait_seq: int = 0
+    wait: JsonObject | None = None
+    signals: list[JsonObject] = field(default_factory=list)
+    blocked_by: str = ""
     config: bytes = b""
     wake_at: datetime | None = None
     reason: str = ""

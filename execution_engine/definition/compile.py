@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from execution_engine.calendar.rules import business_hours_of, holidays_of
 from execution_engine.definition import durations
 from execution_engine.definition.document import Document
 from execution_engine.definition.program import (
@@ -18,6 +19,11 @@ from execution_engine.definition.program import (
     Program,
     Settings,
     Step,
+    SwitchStep,
+    WaitForEventStep,
+    WaitTimeStep,
+    WaitUntilDateStep,
+    WaitUntilTimeStep,
 )
 from execution_engine.definition.templates import ConfigTemplate
 from execution_engine.definition.validate import validate
@@ -50,13 +56,15 @@ def settings_of(data: Mapping[str, Any]) -> Settings:
     retry = given.get("retry") or {}
     default = Settings()
     return Settings(
-        time_zone=given.get("time_zone", default.time_zone),
+        time_zone=given.get("time_zone", ""),
         dedup_window_ms=round(durations.seconds(given.get("dedup_window", "5s")) * 1000),
         reentry=Reentry[given.get("reentry", "after_exit").upper()],
         max_retries=retry.get("max_retries"),
         retry_base_s=durations.seconds(retry.get("base", default.retry_base_s)),
         retry_cap_s=durations.seconds(retry.get("cap", default.retry_cap_s)),
         retry_jitter=float(retry.get("jitter", default.retry_jitter)),
+        business_hours=business_hours_of(given["business_hours"]) if "business_hours" in given else None,
+        holidays=holidays_of(given["holidays"]) if "holidays" in given else None,
     )
 
 
@@ -75,6 +83,9 @@ class _Compiler:
             index=self.index,
             outputs_read=frozenset(name for step in steps for name in _reads(step)),
             needs_contact=any(_needs_contact(step) for step in steps),
+            entries={name: self.resolve(name) for name in self.index},
+            loops=any(step["type"] == "go_to" and "limit" in step["config"] for step in self.data["steps"])
+            or bool(_goal_jumps(self.data)),
         )
 
     def resolve(self, target: str) -> int:
@@ -124,6 +135,7 @@ class _Compiler:
             timeout_ms=max(int(timeout_s * 1000), 1),
             needs_contact=bool(info.contact_fields) or "contact" in config.roots,
             max_batch=info.max_batch,
+            emits=info.emits,
         )
 
     def on_error(self, given: Any) -> OnError:
@@ -132,13 +144,45 @@ class _Compiler:
         return OnError() if given is None else OnError(given)
 
 
+def _goal_jumps(data: Mapping[str, Any]) -> bool:
+    """Whether a goal can send a contact back to a step it has visited."""
+    return "go_to" in ((data.get("settings") or {}).get("goal") or {})
+
+
 def _reads(step: Step) -> frozenset[str]:
-    if isinstance(step, ActionStep):
-        return step.config.steps
-    return step.condition.steps if isinstance(step, IfStep) else frozenset()
+    match step:
+        case ActionStep():
+            return step.config.steps
+        case IfStep():
+            return step.condition.steps
+        case SwitchStep():
+            return frozenset(name for case in step.cases for name in case.condition.steps)
+        case WaitUntilDateStep():
+            return step.date.steps
+        case WaitForEventStep():
+            return step.pattern.match.steps
+        case _:
+            return frozenset()
+
+
+_ELAPSED = ("seconds", "minutes", "hours", "days", "weeks")
 
 
 def _needs_contact(step: Step) -> bool:
-    if isinstance(step, ActionStep):
-        return step.needs_contact
-    return isinstance(step, IfStep) and "contact" in step.condition.roots
+    match step:
+        case ActionStep():
+            return step.needs_contact
+        case IfStep():
+            return "contact" in step.condition.roots
+        case SwitchStep():
+            return any("contact" in case.condition.roots for case in step.cases)
+        case WaitTimeStep():
+            return step.zone == "contact" and step.unit not in _ELAPSED
+        case WaitUntilTimeStep():
+            return step.zone == "contact"
+        case WaitUntilDateStep():
+            return step.zone == "contact" or "contact" in step.date.roots
+        case WaitForEventStep():
+            return "contact" in step.pattern.match.roots
+        case _:
+            return False

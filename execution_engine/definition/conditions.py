@@ -11,10 +11,14 @@ from typing import Any
 from cel_expr_python import cel
 
 ROOTS = ("contact", "trigger", "steps", "account", "workflow", "execution", "now")
+EVENT_ROOTS = ("event", "now")
+"""What the filter of a trigger, goal, exit or wait may read."""
+CONTACT_ROOTS = ("contact", "now")
+"""What chooses the contacts of a scheduled or bulk start may read."""
 MAX_LENGTH = 2_000
 _COMPREHENSIONS = re.compile(r"\.(?:all|exists|exists_one|map|filter)\s*\(")
 _STEP = re.compile(r"\bsteps\s*(?:\.\s*([A-Za-z_][A-Za-z0-9_]*)|\[\s*['\"]([^'\"]+)['\"]\s*\])")
-_ROOT = re.compile(r"(?<![.\w])(" + "|".join(ROOTS) + r")\b")
+_ROOT = re.compile(r"(?<![.\w])(" + "|".join((*ROOTS, "event")) + r")\b")
 _STRING = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
 
 
@@ -27,8 +31,8 @@ class ConditionFailed(Exception):
 
 
 @cache
-def _environment() -> Any:
-    variables = dict.fromkeys(ROOTS[:-1], cel.Type.DYN) | {"now": cel.Type.TIMESTAMP}
+def _environment(roots: tuple[str, ...]) -> Any:
+    variables = dict.fromkeys(roots, cel.Type.DYN) | {"now": cel.Type.TIMESTAMP}
     return cel.NewEnv(variables=variables)
 
 
@@ -44,9 +48,9 @@ class Condition:
         self._expression = expression
 
     @staticmethod
-    def compile(text: str) -> "Condition":
+    def compile(text: str, roots: tuple[str, ...] = ROOTS) -> "Condition":
         """Compiles `text`. Raises ConditionInvalid for a syntax or type error, or one too long or deep."""
-        return _compile(text)
+        return _compile(text, roots)
 
     def evaluate(self, scope: Mapping[str, Any]) -> bool:
         """True or false on `scope`, which has every root. Raises ConditionFailed."""
@@ -63,14 +67,14 @@ class Condition:
 
 
 @lru_cache(maxsize=4096)
-def _compile(text: str) -> Condition:
+def _compile(text: str, roots: tuple[str, ...]) -> Condition:
     if len(text) > MAX_LENGTH:
         raise ConditionInvalid(f"longer than {MAX_LENGTH} characters")
     bare = _STRING.sub("''", text)
     if len(_COMPREHENSIONS.findall(bare)) > 1:
         raise ConditionInvalid("at most one of all, exists, exists_one, map and filter")
     try:
-        expression = _environment().compile(text)
+        expression = _environment(roots).compile(text)
     except RuntimeError as error:
         raise ConditionInvalid(_problem(str(error))) from error
     kind = expression.return_type()

@@ -5,9 +5,12 @@ Immutable; made by compile.py, cached by the worker. Targets are 0-based positio
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import time
 from enum import Enum, IntEnum
 
+from execution_engine.calendar.rules import BusinessHours, Holidays
 from execution_engine.definition.conditions import Condition
+from execution_engine.definition.patterns import EventPattern
 from execution_engine.definition.templates import ConfigTemplate
 from execution_engine.model import Reentry
 
@@ -57,6 +60,7 @@ class ActionTypeInfo:
     max_retries: int
     max_batch: int
     key_window_s: float
+    emits: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +74,31 @@ class Catalogue:
 class Settings:
     """The settings of a workflow, with their defaults. Durations in the unit of their name."""
 
-    time_zone: str = "UTC"
+    time_zone: str = ""
     dedup_window_ms: int = 5_000
     reentry: Reentry = Reentry.AFTER_EXIT
     max_retries: int | None = None
     retry_base_s: float = 60.0
     retry_cap_s: float = 3_600.0
     retry_jitter: float = 0.1
+    business_hours: BusinessHours | None = None
+    holidays: Holidays | None = None
+
+
+class IfPast(Enum):
+    """What follows a wait for a date that has passed already."""
+
+    CONTINUE = "continue"
+    SKIP_TO_NEXT_WAIT = "skip_to_next_wait"
+    EXIT = "exit"
+
+
+class OnMissing(Enum):
+    """What follows a wait for a date that is not there or is none."""
+
+    CONTINUE = "continue"
+    EXIT = "exit"
+    FAIL = "fail"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +123,8 @@ class ActionStep:
     timeout_ms: int
     needs_contact: bool
     max_batch: int
+    emits: tuple[tuple[str, str], ...] = ()
+    """Event type, and the config field whose value the event carries; told when the output says changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +140,125 @@ class IfStep:
 
 
 @dataclass(frozen=True, slots=True)
-class WaitTimeStep:
-    """A wait of a fixed time."""
+class Case:
+    """One way on of a switch."""
+
+    condition: Condition
+    then: int
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchStep:
+    """The first case that holds, or `otherwise`."""
+
+    id: str
+    position: int
+    cases: tuple[Case, ...]
+    otherwise: int
+    type: str = "switch"
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One way on of a split: draws below `up_to` that no earlier branch took. `name` is its target's id."""
+
+    up_to: float
+    then: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SplitStep:
+    """Branches by percentage, sticky per contact."""
+
+    id: str
+    position: int
+    branches: tuple[Branch, ...]
+    type: str = "split"
+
+
+@dataclass(frozen=True, slots=True)
+class GoToStep:
+    """A jump, at most `limit` times (0: a jump forward needs none), then on to `next`."""
 
     id: str
     position: int
     next: int
-    seconds: float
+    target: int
+    name: str
+    limit: int
+    type: str = "go_to"
+
+
+@dataclass(frozen=True, slots=True)
+class WaitTimeStep:
+    """A wait of some length. `zone` is contact, workflow, account or an IANA name."""
+
+    id: str
+    position: int
+    next: int
+    amount: int
+    unit: str
+    zone: str
     type: str = "wait_time"
+
+
+@dataclass(frozen=True, slots=True)
+class WaitUntilDateStep:
+    """A wait until a date and an offset from it."""
+
+    id: str
+    position: int
+    next: int
+    date: ConfigTemplate
+    offset_s: float
+    offset_days: int
+    at: time | None
+    zone: str
+    if_past: IfPast
+    on_missing: OnMissing
+    type: str = "wait_until_date"
+
+
+@dataclass(frozen=True, slots=True)
+class WaitUntilTimeStep:
+    """A wait until a time of day on chosen weekdays (0 is Monday)."""
+
+    id: str
+    position: int
+    next: int
+    at: time
+    days: frozenset[int]
+    zone: str
+    skip_holidays: bool
+    type: str = "wait_until_time"
+
+
+@dataclass(frozen=True, slots=True)
+class WaitForEventStep:
+    """A wait for an event. `since` is last_action or start, or empty: then `look_back_s` counts."""
+
+    id: str
+    position: int
+    next: int
+    pattern: EventPattern
+    since: str
+    look_back_s: float
+    timeout_s: float
+    on_event: int
+    on_timeout: int
+    type: str = "wait_for_event"
+
+
+@dataclass(frozen=True, slots=True)
+class GoalStep:
+    """Where a goal pulls contacts to; those who come by themselves go on, or end."""
+
+    id: str
+    position: int
+    next: int
+    ends: bool
+    type: str = "goal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +270,8 @@ class EndStep:
     type: str = "end"
 
 
-Step = ActionStep | IfStep | WaitTimeStep | EndStep
+WaitStep = WaitTimeStep | WaitUntilDateStep | WaitUntilTimeStep | WaitForEventStep
+Step = ActionStep | IfStep | SwitchStep | SplitStep | GoToStep | GoalStep | WaitStep | EndStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,3 +286,7 @@ class Program:
     """Ids of the steps whose output a later step reads; only those are kept."""
     needs_contact: bool = False
     """Whether anything reads the contact's data."""
+    entries: Mapping[str, int] = field(default_factory=dict)
+    """Where a jump to a step id really lands: past actions that are disabled."""
+    loops: bool = False
+    """Whether a step may be visited more than once."""

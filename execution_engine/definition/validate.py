@@ -11,8 +11,8 @@ from difflib import get_close_matches
 from typing import Any
 from zoneinfo import available_timezones
 
-from execution_engine.definition import durations
-from execution_engine.definition.conditions import Condition, ConditionInvalid
+from execution_engine.calendar.rules import business_hours_of, holidays_of
+from execution_engine.definition import durations, triggers
 from execution_engine.definition.document import Document
 from execution_engine.definition.faults import Fault
 from execution_engine.definition.program import Catalogue
@@ -23,7 +23,17 @@ MAX_STEPS = 50
 KEY = re.compile(r"^[a-z0-9][a-z0-9_.-]{0,99}$")
 STEP_ID = re.compile(r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")
 _TOP = ("key", "name", "description", "settings", "steps")
-_SETTINGS = ("time_zone", "dedup_window", "reentry", "retry")
+_SETTINGS = (
+    "time_zone",
+    "dedup_window",
+    "reentry",
+    "retry",
+    "business_hours",
+    "holidays",
+    "goal",
+    "exits",
+    "triggers",
+)
 _RETRY = ("max_retries", "base", "cap", "jitter")
 _STEP = ("id", "type", "config", "next", "on_error", "on_unknown", "retry", "timeout", "disabled")
 _CONTROL_KEYS = ("id", "type", "config", "next")
@@ -121,6 +131,13 @@ class _Checker:
             self.fault("settings.reentry", "choice", "must be one of never, after_exit, always")
         if "retry" in settings:
             self.retry(settings["retry"], "settings.retry")
+        for name, read in (("business_hours", business_hours_of), ("holidays", holidays_of)):
+            if name in settings:
+                try:
+                    read(settings[name])
+                except (ValueError, TypeError, AttributeError) as error:
+                    self.fault(f"settings.{name}", name, str(error))
+        self.faults += triggers.check(settings)
 
     def retry(self, retry: Any, path: str) -> None:
         if not isinstance(retry, dict):
@@ -149,6 +166,10 @@ class _Checker:
         for place, step in enumerate(steps):
             if isinstance(step, dict):
                 self.step(step, f"steps[{place}]")
+        settings = self.data.get("settings")
+        goal = settings.get("goal") if isinstance(settings, dict) else None
+        if isinstance(goal, dict) and "go_to" in goal:
+            self.target(goal["go_to"], "settings.goal.go_to")
         if not self.faults:
             self.flow(steps)
 
@@ -217,23 +238,33 @@ class _Checker:
     # Links between steps; only looked at when each step is sound by itself
 
     def flow(self, steps: list[dict[str, Any]]) -> None:
-        onward = [self.onward(steps, place) for place in range(len(steps))]
-        reached, path = self.walk(onward)
+        onward = [self.onward(steps, place, bounded=False) for place in range(len(steps))]
+        path = next((found for place in range(len(steps)) if (found := _walk(onward, [place])[1])), [])
         if path:
             named = " → ".join(steps[place]["id"] for place in path)
             self.fault(f"steps[{path[-2]}]", "cycle", f"the steps go in a circle without a limit: {named}")
             return
+        ways = [self.onward(steps, place, bounded=True) for place in range(len(steps))]
+        reached = _reached(ways, self.entrances(steps))
         for place, step in enumerate(steps):
             if place not in reached:
                 self.fault(f"steps[{place}]", "unreachable", f"no way leads to {step['id']!r}")
-        self.references(steps, onward)
+        self.references(steps, ways)
 
-    def onward(self, steps: list[dict[str, Any]], place: int) -> list[int]:
-        """Positions that may follow; the end is left out."""
+    def entrances(self, steps: list[dict[str, Any]]) -> list[int]:
+        """Where a run may come in: the first step, and where goals pull it to."""
+        goal = (self.data.get("settings") or {}).get("goal") or {}
+        pulled = [self.ids[goal["go_to"]]] if goal.get("go_to", "end") != "end" else []
+        return [0, *pulled, *(place for place, step in enumerate(steps) if step["type"] == "goal")]
+
+    def onward(self, steps: list[dict[str, Any]], place: int, *, bounded: bool) -> list[int]:
+        """Positions that may follow; the end is left out, and jumps with a limit unless `bounded`."""
         step = steps[place]
+        config = step.get("config", {})
         control = CONTROL_STEPS.get(step["type"])
-        names = list(control.targets(step.get("config", {})).values()) if control else []
-        if control is None or control.goes_on:
+        taken = control is not None and (bounded or not control.bounded(config))
+        names = list(control.targets(config).values()) if control is not None and taken else []
+        if control is None or control.goes_on(config):
             following = steps[place + 1]["id"] if place + 1 < len(steps) else "end"
             names.append(step.get("next", following))
         on_error = step.get("on_error")
@@ -241,39 +272,16 @@ class _Checker:
             names.append(on_error["go_to"])
         return [self.ids[name] for name in names if name != "end"]
 
-    def walk(self, onward: list[list[int]]) -> tuple[set[int], list[int]]:
-        """Positions reached from the first, and a circle among them if there is one."""
-        reached: set[int] = set()
-        trail: list[int] = []
-
-        def visit(place: int) -> list[int]:
-            if place in trail:
-                return [*trail[trail.index(place) :], place]
-            if place in reached:
-                return []
-            reached.add(place)
-            trail.append(place)
-            for target in onward[place]:
-                if circle := visit(target):
-                    return circle
-            trail.pop()
-            return []
-
-        return reached, visit(0)
-
     def references(self, steps: list[dict[str, Any]], onward: list[list[int]]) -> None:
         """What reads a step's output must be able to come after it."""
-        before: list[set[int]] = [set() for _ in steps]
-        for place in _in_order(onward):
-            for target in onward[place]:
-                before[target] |= before[place] | {place}
+        after = [_reached(onward, onward[place]) for place in range(len(steps))]
         for place, step in enumerate(steps):
             for name in sorted(_steps_read(step)):
                 if name not in self.ids:
                     self.fault(
                         f"steps[{place}].config", "unknown_step", f"reads steps.{name}, which is not there"
                     )
-                elif self.ids[name] not in before[place]:
+                elif place not in after[self.ids[name]]:
                     self.fault(
                         f"steps[{place}].config",
                         "not_before",
@@ -283,27 +291,36 @@ class _Checker:
 
 def _steps_read(step: Mapping[str, Any]) -> frozenset[str]:
     config = step.get("config", {})
-    if step["type"] == "if":
-        try:
-            return Condition.compile(config["condition"]).steps
-        except ConditionInvalid:
-            return frozenset()
-    return ConfigTemplate.compile(config).steps if step["type"] not in CONTROL_STEPS else frozenset()
+    control = CONTROL_STEPS.get(step["type"])
+    return control.reads(config) if control is not None else ConfigTemplate.compile(config).steps
 
 
-def _in_order(onward: list[list[int]]) -> list[int]:
-    """Positions so that each comes before those that may follow it (there is no circle)."""
-    done: set[int] = set()
-    order: list[int] = []
+def _walk(onward: list[list[int]], trail: list[int]) -> tuple[set[int], list[int]]:
+    """Positions reached from the end of `trail`, and a circle among them if there is one."""
+    reached: set[int] = set(trail)
 
-    def visit(place: int) -> None:
-        if place in done:
-            return
-        done.add(place)
+    def visit(place: int) -> list[int]:
         for target in onward[place]:
-            visit(target)
-        order.append(place)
+            if target in trail:
+                return [*trail[trail.index(target) :], target]
+            if target in reached:
+                continue
+            reached.add(target)
+            trail.append(target)
+            if circle := visit(target):
+                return circle
+            trail.pop()
+        return []
 
-    for place in range(len(onward)):
-        visit(place)
-    return order[::-1]
+    return reached, visit(trail[-1])
+
+
+def _reached(onward: list[list[int]], starts: list[int]) -> set[int]:
+    """Positions reached from the starts, they themselves included."""
+    reached, ahead = set(starts), list(starts)
+    while ahead:
+        for target in onward[ahead.pop()]:
+            if target not in reached:
+                reached.add(target)
+                ahead.append(target)
+    return reached

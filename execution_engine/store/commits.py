@@ -14,9 +14,10 @@ import asyncpg
 import orjson
 
 from execution_engine import ports
-from execution_engine.advance import Advance
 from execution_engine.model import LogRow, Status
-from execution_engine.run import Run
+from execution_engine.moves import Advance
+from execution_engine.run import JsonObject, Run
+from execution_engine.store import changes, counts, lookback
 from execution_engine.store.sql import statement
 
 _ADVANCE = statement("advance_runs")
@@ -24,6 +25,7 @@ _REST = statement("rest_runs")
 _FINISH = statement("finish_runs")
 _REREAD = statement("reread_runs")
 _INSERT_LOG = statement("insert_log")
+_GATES = statement("lock_gates_of")
 _FEW = 64
 """Records up to which one INSERT is quicker than COPY."""
 _CHANGE_ADDRESS = """UPDATE contact SET email_sealed = CASE WHEN $3 THEN $4 ELSE email_sealed END,
@@ -59,10 +61,11 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a row stands: fence and rev of a hot row (None in history) and its chain's head."""
+    """Where a row stands: fence, rev and asks of a hot row (None in history) and its chain's head."""
 
     fence: int | None
     rev: int | None
+    asks: int | None
     log_hash: bytes
 
 
@@ -73,6 +76,7 @@ async def commit(
 
     An id not returned lost its lease or is locked by somebody else: nothing of it was written.
     """
+    await _lock_gates(connection, moves)
     groups: tuple[list[Move], list[Move], list[Move]] = ([], [], [])
     for move in moves:
         status = move.run.status
@@ -84,16 +88,29 @@ async def commit(
         written.update(_ids(await connection.fetch(_ADVANCE, *_columns(vault, advancing), now, begun_at)))
     if resting:
         written.update(
-            _ids(await connection.fetch(_REST, *_columns(vault, resting), now, *_rest_columns(resting)))
+            _ids(
+                await connection.fetch(_REST, *_columns(vault, resting), now, *_rest_columns(vault, resting))
+            )
         )
     if finishing:
         reasons = [m.run.reason for m in finishing]
         written.update(_ids(await connection.fetch(_FINISH, *_columns(vault, finishing), now, reasons)))
     await append(connection, _log_records(vault, moves, written))
-    for move in moves:
-        if move.result.contact_changes and move.run.execution_id in written:
+    landed = [move for move in moves if move.run.execution_id in written]
+    await counts.add(connection, [(m.run, m.result.counts) for m in landed])
+    await changes.tell(connection, vault, [(m.run, m.result) for m in landed if m.result.output], now)
+    for move in landed:
+        if move.result.contact_changes:
             await _change_address(connection, vault, move, now)
+    await lookback.look(connection, vault, [m.run for m in landed if m.result.listens], now)
     return written
+
+
+async def _lock_gates(connection: asyncpg.Connection, moves: Sequence[Move]) -> None:
+    """Events and waits of a contact meet under its gate; every transaction takes gates before executions."""
+    runs = [m.run for m in moves if m.result.listens or m.result.contact_changes]
+    if runs:
+        await connection.execute(_GATES, [r.account_id for r in runs], [r.contact_id for r in runs])
 
 
 async def append(connection: asyncpg.Connection, records: Sequence[tuple[Any, ...]]) -> None:
@@ -107,7 +124,9 @@ async def append(connection: asyncpg.Connection, records: Sequence[tuple[Any, ..
 async def reread(connection: asyncpg.Connection, runs: Sequence[Run]) -> dict[UUID, Standing]:
     """Where the rows of `runs` stand now; ids that are nowhere are left out."""
     rows = await connection.fetch(_REREAD, [r.account_id for r in runs], [r.execution_id for r in runs])
-    return {row["execution_id"]: Standing(row["fence"], row["rev"], row["log_hash"]) for row in rows}
+    return {
+        row["execution_id"]: Standing(row["fence"], row["rev"], row["asks"], row["log_hash"]) for row in rows
+    }
 
 
 def _ids(rows: Iterable[asyncpg.Record]) -> list[UUID]:
@@ -130,15 +149,19 @@ def _columns(vault: ports.Vault, moves: list[Move]) -> tuple[list[Any], ...]:
         [r.log_seq for r in runs],
         [r.log_hash for r in runs],
         [
-            vault.seal(ports.STATE, r.account_id, orjson.dumps({"outputs": r.outputs}))
-            if r.outputs_changed
-            else None
+            vault.seal(ports.STATE, r.account_id, state_of(r.outputs, r.visits)) if r.state_changed else None
             for r in runs
         ],
+        [r.asks for r in runs],
     )
 
 
-def _rest_columns(moves: list[Move]) -> tuple[list[Any], ...]:
+def state_of(outputs: JsonObject, visits: JsonObject) -> bytes:
+    """What `state_sealed` holds."""
+    return orjson.dumps({"outputs": outputs, "visits": visits} if visits else {"outputs": outputs})
+
+
+def _rest_columns(vault: ports.Vault, moves: list[Move]) -> tuple[list[Any], ...]:
     runs = [m.run for m in moves]
     return (
         [r.status for r in runs],
@@ -149,7 +172,18 @@ def _rest_columns(moves: list[Move]) -> tuple[list[Any], ...]:
         [r.failure for r in runs],
         [r.ended_at for r in runs],
         [r.open_at for r in runs],
+        [r.held_on if r.status is Status.PAUSED else 0 for r in runs],
+        [r.resume_at for r in runs],
+        [r.not_before for r in runs],
+        [r.wait_seq for r in runs],
+        [_sealed(vault, ports.WAIT, r.account_id, r.wait) for r in runs],
+        [_sealed(vault, ports.SIGNALS, r.account_id, r.signals) for r in runs],
+        [r.blocked_by if r.status is Status.WAITING else "" for r in runs],
     )
+
+
+def _sealed(vault: ports.Vault, purpose: str, account_id: int, value: object) -> bytes | None:
+    return vault.seal(purpose, account_id, orjson.dumps(value)) if value else None
 
 
 def _log_records(vault: ports.Vault, moves: Sequence[Move], written: set[UUID]) -> list[tuple[Any, ...]]:

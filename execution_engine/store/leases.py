@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -27,6 +28,7 @@ _TAKE = statement("take_shards")
 _RELEASE = statement("release_shards")
 _ORPHANS = statement("orphaned_leases")
 _UNHELD = statement("release_unheld")
+_RELOAD = statement("reload_runs")
 _ACTIVE = statement("count_active")
 _MAKE_PARTITIONS = "SELECT wf_make_partitions(wf_now(), 3)"
 
@@ -157,15 +159,16 @@ def _claimed_or_none(row: asyncpg.Record, vault: ports.Vault) -> Claim | None:
 
 
 def _claimed(row: asyncpg.Record, vault: ports.Vault) -> Claim:
+    run = _run(row, vault)
+    claimed = Claimed(Status(row["was"]), run.blocked_on)
+    return Claim(run, claimed, row["lane_was"], row["due_at"], row["now"])
+
+
+def _run(row: asyncpg.Record, vault: ports.Vault) -> Run:
     account_id = row["account_id"]
-    given = (
-        orjson.loads(vault.open(ports.INPUT, account_id, row["input_sealed"])) if row["input_sealed"] else {}
-    )
-    state = (
-        orjson.loads(vault.open(ports.STATE, account_id, row["state_sealed"])) if row["state_sealed"] else {}
-    )
-    blocked_on = BlockedOn(row["blocked_on"])
-    run = Run(
+    given = _opened(vault, ports.INPUT, account_id, row["input_sealed"]) or {}
+    state = _opened(vault, ports.STATE, account_id, row["state_sealed"]) or {}
+    return Run(
         account_id=account_id,
         execution_id=row["execution_id"],
         workflow_id=row["workflow_id"],
@@ -175,7 +178,7 @@ def _claimed(row: asyncpg.Record, vault: ports.Vault) -> Claim:
         fence=row["fence"],
         rev=row["rev"],
         status=Status.ACTIVE,
-        blocked_on=blocked_on,
+        blocked_on=BlockedOn(row["blocked_on"]),
         step=row["step"],
         visit=row["visit"],
         attempt=row["attempt"],
@@ -190,9 +193,31 @@ def _claimed(row: asyncpg.Record, vault: ports.Vault) -> Claim:
         chain_key=vault.mac_key(ports.CHAIN, account_id),
         trigger=given.get("trigger", {}),
         traceparent=given.get("trace", ""),
+        cause=given.get("cause", []),
         outputs=state.get("outputs", {}),
+        visits=state.get("visits", {}),
+        asks=row["asks"],
+        ask=row["ask"],
+        ask_detail=row["ask_detail"],
+        held_on=BlockedOn(row["held_on"]),
+        resume_at=row["resume_at"],
+        not_before=row["not_before"],
+        wait_seq=row["wait_seq"],
+        wait=_opened(vault, ports.WAIT, account_id, row["wait_sealed"]),
+        signals=_opened(vault, ports.SIGNALS, account_id, row["signals_sealed"]) or [],
     )
-    return Claim(run, Claimed(Status(row["was"]), blocked_on), row["lane_was"], row["due_at"], row["now"])
+
+
+def _opened(vault: ports.Vault, purpose: str, account_id: int, sealed: bytes | None) -> Any:
+    return orjson.loads(vault.open(purpose, account_id, sealed)) if sealed else None
+
+
+async def reload(
+    connection: asyncpg.Connection, vault: ports.Vault, held: Sequence[tuple[int, UUID, int]]
+) -> dict[UUID, Run]:
+    """The rows of driven runs as they now are, by id; those whose fence was raised are left out."""
+    rows = await connection.fetch(_RELOAD, [h[0] for h in held], [h[1] for h in held], [h[2] for h in held])
+    return {row["execution_id"]: _run(row, vault) for row in rows}
 
 
 async def renew(

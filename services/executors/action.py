@@ -12,7 +12,7 @@ replays, batches, limits.
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import IntEnum
 from typing import Final, Generic, NamedTuple, TypeAlias, TypeVar
@@ -194,6 +194,8 @@ class ActionDefinition(Generic[ConfigT, ToolsT]):
     max_retries: int = 3
     max_batch: int = 200
     lanes: tuple[str, ...] = ()
+    emits: Mapping[str, str] = field(default_factory=dict)
+    """Event type → the config field whose value it carries, for each time the output says `changed`."""
     key_window: timedelta | None = None
     version: int = 1
 

@@ -110,6 +110,7 @@ def _described(family: str, one: AnyDefinition) -> action_pb2.ActionType:
         max_batch=one.max_batch,
         default_max_retries=one.max_retries,
         lanes=one.lanes,
+        emits=one.emits,
         version=one.version,
     )
     described.default_timeout.FromTimedelta(one.timeout)

@@ -4,14 +4,16 @@ WITH item AS MATERIALIZED (
     SELECT e.ctid AS place, u.*
     FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::integer[], $5::smallint[], $6::smallint[],
                 $7::smallint[], $8::smallint[], $9::integer[], $10::integer[], $11::integer[],
-                $12::bytea[], $13::bytea[],
-                $15::smallint[], $16::smallint[], $17::timestamptz[], $18::boolean[], $19::text[], $20::text[],
-                $21::timestamptz[], $22::timestamptz[])
+                $12::bytea[], $13::bytea[], $14::integer[],
+                $16::smallint[], $17::smallint[], $18::timestamptz[], $19::boolean[], $20::text[], $21::text[],
+                $22::timestamptz[], $23::timestamptz[], $24::smallint[], $25::timestamptz[], $26::timestamptz[],
+                $27::integer[], $28::bytea[], $29::bytea[], $30::text[])
         AS u (account_id, execution_id, fence, rev, step, visit, attempt, failures, open_seq, steps_run,
-              log_seq, log_hash, state_sealed,
-              status, blocked_on, wake_at, attempt_open, reason, failure, ended_at, open_at)
+              log_seq, log_hash, state_sealed, asks,
+              status, blocked_on, wake_at, attempt_open, reason, failure, ended_at, open_at, held_on, resume_at, not_before,
+              wait_seq, wait_sealed, signals_sealed, blocked_by)
     JOIN execution e ON e.account_id = u.account_id AND e.execution_id = u.execution_id
-        AND e.fence = u.fence AND e.rev = u.rev
+        AND e.fence = u.fence AND e.rev = u.rev AND e.asks = u.asks
     ORDER BY u.account_id, u.execution_id
     FOR UPDATE OF e SKIP LOCKED
 )
@@ -22,7 +24,9 @@ UPDATE execution e SET
     attempt_open = i.attempt_open, open_seq = i.open_seq, open_at = i.open_at,
     steps_run = i.steps_run, log_seq = i.log_seq, log_hash = i.log_hash,
     state_sealed = coalesce(i.state_sealed, e.state_sealed), reason = i.reason, failure = i.failure,
-    ended_at = i.ended_at, updated_at = $14,
+    ended_at = i.ended_at, updated_at = $15, ask = 0, held_on = i.held_on,
+    resume_at = i.resume_at, not_before = i.not_before, wait_seq = i.wait_seq, wait_sealed = i.wait_sealed,
+    signals_sealed = i.signals_sealed, blocked_by = i.blocked_by,
     crashes = CASE WHEN e.step = i.step AND e.visit = i.visit THEN e.crashes ELSE 0 END
 FROM item i
 WHERE e.ctid = i.place

@@ -30,4 +30,5 @@ ACTION: Final = ActionDefinition(
     delivery=DeliveryClass.TX,
     apply=apply,
     max_batch=500,
+    emits={"tag_removed": "tag"},
 )

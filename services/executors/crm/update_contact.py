@@ -119,5 +119,6 @@ ACTION: Final = ActionDefinition(
     delivery=DeliveryClass.TX,
     apply=apply,
     sensitive_fields=("set",),
+    emits={"contact_updated": "set"},
     max_batch=500,
 )

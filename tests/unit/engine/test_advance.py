@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execution_engine.advance import CRASH_LIMIT, Hold, advance
+from execution_engine.advance import CRASH_LIMIT, advance
 from execution_engine.definition.program import END
 from execution_engine.model import BlockedOn, ErrorClass, Failure, LogRow, OutcomeCode, Status
+from execution_engine.moves import Hold
 from execution_engine.outcome import (
     Certainty,
     Claimed,

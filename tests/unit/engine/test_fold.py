@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from execution_engine.advance import Hold, advance
+from execution_engine.advance import advance
 from execution_engine.definition.program import ActionStep
 from execution_engine.fold import fold
 from execution_engine.model import (
@@ -21,6 +21,7 @@ from execution_engine.model import (
     Priority,
     Status,
 )
+from execution_engine.moves import Hold
 from execution_engine.outcome import (
     Certainty,
     Claimed,

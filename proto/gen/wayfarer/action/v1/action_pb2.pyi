@@ -325,6 +325,26 @@ class ActionType(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class EmitsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     FAMILY_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
@@ -340,6 +360,7 @@ class ActionType(_message.Message):
     DEFAULT_MAX_RETRIES_FIELD_NUMBER: _builtins.int
     LANES_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    EMITS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name, e.g. "send_email"."""
     family: _builtins.str
@@ -380,6 +401,12 @@ class ActionType(_message.Message):
     def lanes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The rate lanes it uses, e.g. "smtp"."""
 
+    @_builtins.property
+    def emits(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Event types it causes for the contact, each with the config field whose value the event carries;
+        they are told when the output says "changed".
+        """
+
     def __init__(
         self,
         *,
@@ -398,10 +425,11 @@ class ActionType(_message.Message):
         default_max_retries: _builtins.int = ...,
         lanes: _abc.Iterable[_builtins.str] | None = ...,
         version: _builtins.int = ...,
+        emits: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["default_timeout", b"default_timeout", "key_window", b"key_window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batchable", b"batchable", "config_schema", b"config_schema", "contact_fields", b"contact_fields", "default_max_retries", b"default_max_retries", "default_timeout", b"default_timeout", "delivery_class", b"delivery_class", "family", b"family", "key_window", b"key_window", "lanes", b"lanes", "max_batch", b"max_batch", "name", b"name", "sample_config", b"sample_config", "sensitive_fields", b"sensitive_fields", "summary", b"summary", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batchable", b"batchable", "config_schema", b"config_schema", "contact_fields", b"contact_fields", "default_max_retries", b"default_max_retries", "default_timeout", b"default_timeout", "delivery_class", b"delivery_class", "emits", b"emits", "family", b"family", "key_window", b"key_window", "lanes", b"lanes", "max_batch", b"max_batch", "name", b"name", "sample_config", b"sample_config", "sensitive_fields", b"sensitive_fields", "summary", b"summary", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,1 @@
+"""Time rules: zones, business hours, holidays, cron; pure, `now` comes in."""

@@ -1,0 +1,83 @@
+"""What an action changed on a contact is an event too: put into the inbox by the transaction of its outcome.
+
+Only where some published version of the account listens for it. The event's id derives from the effect
+key, so that an outcome told twice is one event; its cause travels along, so that loops are seen.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from execution_engine import ports
+from execution_engine.moves import Advance
+from execution_engine.run import Run
+
+_LISTENING = """SELECT DISTINCT account_id, type FROM listening
+WHERE account_id = ANY ($1::bigint[]) AND type = ANY ($2::text[])"""
+_PUT = """INSERT INTO event_inbox
+    (account_id, contact_id, type, source_id, occurred_at, data_sealed, cause_sealed)
+SELECT * FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[],
+    $6::bytea[], $7::bytea[])"""
+_MOST_ITEMS = 200
+
+Entry = tuple[int, UUID, str, str, datetime, bytes | None, bytes | None]
+
+
+async def tell(
+    connection: asyncpg.Connection, vault: ports.Vault, moved: Sequence[tuple[Run, Advance]], now: datetime
+) -> None:
+    """Puts the events of these outcomes into the inbox."""
+    telling = [(run, result) for run, result in moved if result.ended_step and result.ended_step.emits]
+    if not telling:
+        return
+    accounts = sorted({run.account_id for run, _ in telling})
+    types = sorted({name for _, result in telling for name, _ in result.ended_step.emits})  # type: ignore[union-attr]
+    heard = {(row[0], row[1]) for row in await connection.fetch(_LISTENING, accounts, types)}
+    if heard:
+        await put(
+            connection, [e for run, result in telling for e in _entries(vault, run, result, heard, now)]
+        )
+
+
+async def put(connection: asyncpg.Connection, entries: Sequence[Entry]) -> None:
+    """Appends events to the inbox."""
+    if entries:
+        await connection.execute(_PUT, *(list(column) for column in zip(*entries, strict=True)))
+
+
+def _entries(
+    vault: ports.Vault, run: Run, result: Advance, heard: set[tuple[int, str]], now: datetime
+) -> list[Entry]:
+    step = result.ended_step
+    assert step is not None
+    if not orjson.loads(result.output).get("changed"):
+        return []
+    config: dict[str, Any] = orjson.loads(result.config or b"{}")
+    cause = orjson.dumps(
+        {"execution": str(run.execution_id), "workflows": [*run.cause, str(run.workflow_id)]}
+    )
+    found: list[Entry] = []
+    for name, key in step.emits:
+        if (run.account_id, name) not in heard:
+            continue
+        value = config.get(key)
+        items = value if isinstance(value, list) else [value]
+        for item in items[:_MOST_ITEMS]:
+            data = {"value": item, "execution_id": str(run.execution_id), "step_id": step.id}
+            source = f"{run.execution_id}/{step.id}/{run.steps_run}/{name}/{len(found)}"
+            found.append(
+                (
+                    run.account_id,
+                    run.contact_id,
+                    name,
+                    source,
+                    now,
+                    vault.seal(ports.EVENT, run.account_id, orjson.dumps(data)),
+                    vault.seal(ports.INPUT, run.account_id, cause),
+                )
+            )
+    return found
