@@ -18,6 +18,7 @@ class Count(IntEnum):
     FAILED = 2
     WAITING = 3
     NOT_WAITING = 4
+    NOT_FAILED = 5
 
 
 class Hold(Enum):

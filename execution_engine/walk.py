@@ -144,11 +144,10 @@ class Walk:
             return True
         if run.not_before is not None and run.not_before > self.now:
             due = run.not_before
-            actor = orjson.loads(run.ask_detail or b"{}").get("actor", "")
-            self.journal.note(
-                LogEvent.WAIT_STARTED,
-                detail={"resume_at": due.isoformat(), "rule": "ad hoc", "actor": actor},
-            )
+            told = orjson.loads(run.ask_detail) if run.ask_detail else {}
+            if not told.get("told"):
+                detail = {"resume_at": due.isoformat(), "rule": "ad hoc", "actor": told.get("actor", "")}
+                self.journal.note(LogEvent.WAIT_STARTED, detail=detail)
             self.wait_until(BlockedOn.AD_HOC_WAIT, due)
             return True
         run.not_before = None

@@ -24,7 +24,7 @@ FROM (SELECT * FROM step_count WHERE account_id = $1 AND workflow_id = $2
       WHERE account_id = $1 AND workflow_id = $2) AS c
 WHERE $3 = 0 OR version = $3 GROUP BY version, step_id ORDER BY version, step_id"""
 _PLACES = {Count.ENTERED: (0, 1), Count.DONE: (1, 1), Count.FAILED: (2, 1), Count.WAITING: (3, 1)}
-_PLACE = {**_PLACES, Count.NOT_WAITING: (3, -1)}
+_PLACE = {**_PLACES, Count.NOT_WAITING: (3, -1), Count.NOT_FAILED: (2, -1)}
 
 Key = tuple[int, UUID, int, str]
 """Account, workflow, version, step id ("" for the version as a whole)."""
