@@ -10,6 +10,7 @@ from datetime import datetime
 from uuid import UUID
 
 import asyncpg
+import orjson
 
 from execution_engine import chain, ports
 from execution_engine.errors import (
@@ -30,6 +31,8 @@ from execution_engine.model import (
     Status,
     WorkflowStatus,
 )
+from execution_engine.store import refusals
+from execution_engine.store.refusals import Refusal
 from execution_engine.store.sql import statement
 
 _LOCK_GATES = statement("lock_gates")
@@ -43,7 +46,10 @@ WHERE account_id = $1 AND workflow_id = ANY ($2::uuid[])"""
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """One contact to enter into one workflow. `trigger` is a JSON object, b"" for none."""
+    """One contact to enter into one workflow. `trigger` is a JSON object, b"" for none.
+
+    `cause`: the workflows whose executions led to the event that starts it, earliest first.
+    """
 
     workflow_id: UUID
     contact_id: UUID
@@ -51,6 +57,8 @@ class Start:
     trigger: bytes
     traceparent: str
     entry_key: str = ""
+    event_id: UUID | None = None
+    cause: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +114,34 @@ async def enroll(
         answers.append(refusal)
         if refusal is None:
             candidate = _candidate(place, start, workflows[start.workflow_id]["published_version"], now, key)
-            if start.trigger or start.traceparent:
+            if start.trigger or start.traceparent or start.cause:
                 candidate.sealed = vault.seal(ports.INPUT, account_id, _input(start))
             first[(start.workflow_id, start.contact_id, start.entry_key)] = candidate.execution_id
             candidates.append(candidate)
     if candidates:
         await _insert(connection, account_id, candidates, now)
+    told = [_kept(start, answer) for start, answer in zip(starts, answers, strict=True)]
+    await refusals.add(connection, account_id, [refusal for refusal in told if refusal is not None], now)
     for candidate in candidates:
         answers[candidate.place] = Enrolled(_view(account_id, candidate, now))
     return [answer for answer in answers if answer is not None]
+
+
+def _kept(start: Start, answer: Answer | None) -> Refusal | None:
+    """What is kept of a start that makes no execution; a mistaken name leaves nothing."""
+    execution_id: UUID | None = None
+    match answer:
+        case ContactOptedOut():
+            kind = refusals.OPT_OUT
+        case WorkflowNotActive():
+            kind = refusals.NOT_ACTIVE
+        case ReentryRefused():
+            kind, execution_id = refusals.REENTRY, UUID(answer.metadata["execution_id"])
+        case Duplicate():
+            kind, execution_id = refusals.DEDUPLICATION, answer.execution_id
+        case _:
+            return None
+    return Refusal(kind, start.workflow_id, start.contact_id, execution_id, start.event_id)
 
 
 async def _enrolled_before(
@@ -171,7 +198,8 @@ def _candidate(place: int, start: Start, version: int, now: datetime, key: bytes
 
 def _input(start: Start) -> bytes:
     trace = b',"trace":"' + start.traceparent.encode() + b'"' if start.traceparent else b""
-    return b'{"trigger":' + (start.trigger or b"{}") + trace + b"}"
+    cause = b',"cause":' + orjson.dumps(start.cause) if start.cause else b""
+    return b'{"trigger":' + (start.trigger or b"{}") + trace + cause + b"}"
 
 
 async def _insert(

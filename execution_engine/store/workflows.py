@@ -10,10 +10,11 @@ import asyncpg
 import orjson
 
 from execution_engine import ports
-from execution_engine.definition.program import Settings
+from execution_engine.definition.compile import settings_of
 from execution_engine.errors import IllegalTransition, NotFound, WorkflowArchived
 from execution_engine.ids import new_id
 from execution_engine.model import WorkflowStatus
+from execution_engine.store import triggers
 
 _COLUMNS = """workflow_id, key, name, status, published_version, draft_steps, created_at, updated_at"""
 _BY_KEY = f"SELECT {_COLUMNS}, draft_sealed FROM workflow WHERE account_id = $1 AND key = $2"
@@ -126,7 +127,6 @@ async def publish(
     vault: ports.Vault,
     account_id: int,
     workflow: WorkflowView,
-    settings: Settings,
 ) -> WorkflowView:
     """Makes the draft the next version. The workflow must be locked. Raises WorkflowArchived."""
     if workflow.status is WorkflowStatus.ARCHIVED:
@@ -139,9 +139,13 @@ async def publish(
         version,
         vault.seal(ports.DOCUMENT, account_id, workflow.draft),
     )
+    data = orjson.loads(workflow.draft)
+    settings = settings_of(data)
     await connection.execute(
         _PUBLISH, account_id, workflow.workflow_id, version, settings.dedup_window_ms, int(settings.reentry)
     )
+    now = await connection.fetchval("SELECT wf_now()")
+    await triggers.replace(connection, vault, account_id, workflow.workflow_id, data, now)
     return await find(connection, vault, account_id, workflow.key)
 
 

@@ -11,7 +11,7 @@ from wayfarer.action.v1.action_executor_pb2 import ConfigFault
 from wayfarer.execution.v1 import workflow_pb2, workflow_service_pb2_grpc
 from wayfarer.execution.v1 import workflow_service_pb2 as pb
 
-from execution_engine.definition.compile import canonical_json, load_document, settings_of
+from execution_engine.definition.compile import canonical_json, load_document
 from execution_engine.definition.document import Document, parse
 from execution_engine.definition.faults import Fault
 from execution_engine.definition.validate import action_configs, placed, validate
@@ -58,9 +58,7 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
             view, created = await workflows.put_draft(connection, vault, account_id, stored)
             if request.publish:
                 view = await workflows.find(connection, vault, account_id, view.key, lock=True)
-                view = await workflows.publish(
-                    connection, vault, account_id, view, settings_of(document.data)
-                )
+                view = await workflows.publish(connection, vault, account_id, view)
             return pb.ApplyWorkflowResponse(workflow=convert.workflow(view, view.draft), created=created)
 
         key = key_of("ApplyWorkflow", request)
@@ -102,7 +100,7 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
             faults = validate(document, self._engine.routing.catalogue)
             if faults:
                 raise WorkflowInvalid(faults)
-            view = await workflows.publish(connection, vault, account_id, view, settings_of(document.data))
+            view = await workflows.publish(connection, vault, account_id, view)
             return pb.PublishWorkflowResponse(workflow=convert.workflow(view, view.draft))
 
         key = key_of("PublishWorkflow", request)
