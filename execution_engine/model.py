@@ -54,6 +54,9 @@ class Priority(IntEnum):
     LOW = 3
 
 
+AGEING_S = (0.0, 30.0, 120.0)
+"""Seconds by which each priority stands behind HIGH when slots are few: nothing starves."""
+
 LEASED_LANE = 0
 """The claim lane of a leased execution: its wake_at is the lease's end."""
 
@@ -205,3 +208,8 @@ class ExecutionView:
     created_at: datetime
     updated_at: datetime
     ended_at: datetime | None
+    pause_asked: bool = False
+    blocked_by: str = ""
+    held_on: BlockedOn = BlockedOn.NOTHING
+    resume_at: datetime | None = None
+    not_before: datetime | None = None

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import asyncpg as dialect
 from execution_engine.errors import NotFound
 from execution_engine.ids import first_id, past_id
 from execution_engine.model import BlockedOn, ExecutionView, Priority, Status
+from execution_engine.signals import Ask
 from execution_engine.store.tables import execution, execution_history
 
 _DIALECT = dialect.dialect()  # type: ignore[no-untyped-call]
@@ -100,6 +101,11 @@ def _hot() -> sa.Select[tuple[object, ...]]:
         execution.c.attempt_open,
         execution.c.open_seq,
         execution.c.open_at,
+        execution.c.ask,
+        execution.c.blocked_by,
+        execution.c.held_on,
+        execution.c.resume_at,
+        execution.c.not_before,
     )
 
 
@@ -113,6 +119,11 @@ def _past() -> sa.Select[tuple[object, ...]]:
         sa.literal_column("false").label("attempt_open"),
         sa.literal_column("0").label("open_seq"),
         sa.literal_column("NULL::timestamptz").label("open_at"),
+        sa.literal_column("0::smallint").label("ask"),
+        sa.literal_column("''").label("blocked_by"),
+        sa.literal_column("0::smallint").label("held_on"),
+        sa.literal_column("NULL::timestamptz").label("resume_at"),
+        sa.literal_column("NULL::timestamptz").label("not_before"),
     )
 
 
@@ -138,4 +149,9 @@ def _view(row: asyncpg.Record) -> ExecutionView:
         attempt_open=row["attempt_open"],
         open_seq=row["open_seq"],
         open_at=row["open_at"],
+        pause_asked=bool(row["ask"] & Ask.PAUSE) and status is Status.ACTIVE,
+        blocked_by=row["blocked_by"],
+        held_on=BlockedOn(row["held_on"]),
+        resume_at=row["resume_at"],
+        not_before=row["not_before"],
     )

@@ -20,7 +20,8 @@ from services.execution_api.auth import AuthInterceptor
 from services.execution_api.contact_servicer import ContactServicer
 from services.execution_api.crm_records import CrmRecords
 from services.execution_api.errors import translate
-from services.execution_api.execution_servicer import Engine, ExecutionServicer
+from services.execution_api.execution_servicer import ExecutionServicer
+from services.execution_api.showing import Engine
 from services.execution_api.starts import Starts
 from services.execution_api.watching import Watching
 from services.execution_api.workflow_servicer import WorkflowServicer
@@ -96,7 +97,7 @@ async def main(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -
             settings.listen,
             [
                 lambda server: add_ExecutionServiceServicer_to_server(
-                    ExecutionServicer(engine, starts, watching), server
+                    ExecutionServicer(engine, starts, watching, due), server
                 ),
                 lambda server: add_WorkflowServiceServicer_to_server(WorkflowServicer(engine, due), server),
                 lambda server: add_ContactServiceServicer_to_server(ContactServicer(engine, records), server),

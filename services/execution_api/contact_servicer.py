@@ -27,7 +27,7 @@ from services.execution_api import convert, crm_records, paging
 from services.execution_api.answers import answered, key_of
 from services.execution_api.auth import caller
 from services.execution_api.crm_records import CrmRecords
-from services.execution_api.execution_servicer import Engine
+from services.execution_api.showing import Engine
 from services.runtime.interceptors import Context
 
 _OWN = frozenset({"external_id", "email", "phone", "opted_out"})

@@ -12,11 +12,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from wayfarer.common.v1 import failure_pb2
 from wayfarer.execution.v1 import execution_pb2 as pb
 from wayfarer.execution.v1 import execution_service_pb2 as service_pb
-from wayfarer.execution.v1 import workflow_pb2
+from wayfarer.execution.v1 import workflow_pb2, workflow_service_pb2
 
 from execution_engine.errors import InvalidValue
 from execution_engine.masking import mask_config
 from execution_engine.model import ExecutionView, LogRow, OutcomeCode, Status
+from execution_engine.store.counts import StepCount
+from execution_engine.store.explain import Blocker
 from execution_engine.store.verify import Check
 from execution_engine.store.workflows import WorkflowView
 
@@ -103,6 +105,7 @@ def execution(view: ExecutionView, outline: Outline, workflow_key: str) -> pb.Ex
         create_time=timestamp(view.created_at),
         update_time=timestamp(view.updated_at),
         end_time=timestamp(view.ended_at),
+        pause_requested=view.pause_asked,
     )
 
 
@@ -155,4 +158,29 @@ def check(made: Check) -> service_pb.InvariantCheck:
     """One invariant's result."""
     return service_pb.InvariantCheck(
         id=made.id, description=made.description, violations=made.violations, examples=made.broken
+    )
+
+
+def step_count(count: StepCount) -> workflow_service_pb2.StepCount:
+    """The counters of one step."""
+    return workflow_service_pb2.StepCount(
+        version=count.version,
+        step_id=count.step_id,
+        entered=count.entered,
+        done=count.done,
+        failed=count.failed,
+        waiting=count.waiting,
+    )
+
+
+def blocker(one: Blocker) -> service_pb.Blocker:
+    """One thing that keeps an execution from moving."""
+    return service_pb.Blocker(
+        kind=int(one.kind),  # type: ignore[arg-type]
+        description=one.description,
+        remedy=one.remedy,
+        since=timestamp(one.since),
+        until=timestamp(one.until),
+        position=one.position,
+        detail=dict(one.detail),
     )

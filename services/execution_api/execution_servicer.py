@@ -1,25 +1,25 @@
 """Serves ExecutionService: converts, calls the engine, converts; services/execution_api/__main__ adds it."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 import asyncpg
 import orjson
-from wayfarer.execution.v1 import execution_pb2, execution_service_pb2_grpc
 from wayfarer.execution.v1 import execution_service_pb2 as pb
+from wayfarer.execution.v1 import execution_service_pb2_grpc
 
-from dispatcher.routing import Routing
-from execution_engine import ports
+from execution_engine.errors import InvalidValue
 from execution_engine.model import TERMINAL, ExecutionView, LogRow, Priority, Status
-from execution_engine.store import cancel, executions, logs, verify, workflows
+from execution_engine.store import executions, logs, verify, workflows
 from execution_engine.store.accounts import account_transaction
 from execution_engine.store.enrollment import Start
-from execution_engine.store.workflows import Outlines
+from execution_engine.store.hints import HintSender
 from services.execution_api import convert, paging
-from services.execution_api.answers import answered, key_of
+from services.execution_api.answers import key_of
 from services.execution_api.auth import caller
+from services.execution_api.showing import Engine, shown, shown_all
 from services.execution_api.starts import Asked, Starts
+from services.execution_api.steering import Steering
 from services.execution_api.watching import Watching
 from services.runtime.interceptors import Context
 from services.runtime.telemetry import current_traceparent
@@ -29,25 +29,11 @@ _VERIFY_DEFAULT = 1_000
 _NIL = UUID(int=0)
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """What the servicers share."""
-
-    pool: asyncpg.Pool
-    vault: ports.Vault
-    outlines: Outlines
-    routing: Routing
-
-    def sensitive(self) -> Mapping[str, Sequence[str]]:
-        """Paths of personal data by action type."""
-        return {name: info.sensitive_fields for name, info in self.routing.catalogue.types.items()}
-
-
-class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
+class ExecutionServicer(Steering, execution_service_pb2_grpc.ExecutionServiceServicer):
     """The rpcs of ExecutionService; the proto says what each does."""
 
-    def __init__(self, engine: Engine, starts: Starts, watching: Watching) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, starts: Starts, watching: Watching, due: HintSender) -> None:
+        super().__init__(engine, due)
         self._starts = starts
         self._watching = watching
 
@@ -63,6 +49,7 @@ class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
             priority=Priority(request.priority or Priority.NORMAL),
             trigger=trigger,
             traceparent=current_traceparent(),
+            entry_key=request.entry_key,
         )
         asked = Asked(request.workflow, start, key_of("StartExecution", request))
         return await self._starts.start(caller().account_id, asked)
@@ -73,7 +60,7 @@ class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
         account_id = caller().account_id
         async with account_transaction(self._engine.pool, account_id) as connection:
             view = await executions.get(connection, account_id, UUID(request.id))
-            return pb.GetExecutionResponse(execution=await self._shown(connection, view))
+            return pb.GetExecutionResponse(execution=await shown(self._engine, connection, view))
 
     async def ListExecutions(
         self, request: pb.ListExecutionsRequest, context: Context
@@ -99,24 +86,35 @@ class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
                 before=before,
             )
             views = await executions.page(connection, account_id, chosen, size + 1)
-            shown = await self._shown_all(connection, views[:size])
+            listed = await shown_all(self._engine, connection, views[:size])
         more = paging.encode(views[size - 1].execution_id.bytes, mark) if len(views) > size else ""
-        return pb.ListExecutionsResponse(executions=shown, next_page_token=more)
+        return pb.ListExecutionsResponse(executions=listed, next_page_token=more)
 
     async def ListExecutionLogs(
         self, request: pb.ListExecutionLogsRequest, context: Context
     ) -> pb.ListExecutionLogsResponse:
         account_id, size = caller().account_id, paging.size_of(request.page_size, _LOG_PAGE)
         mark = paging.filter_mark(request)
-        after = paging.decode_seq(request.page_token, mark)
+        if request.page and request.page_token:
+            raise InvalidValue("page", "exclusive", "cannot go with page_token")
         async with account_transaction(self._engine.pool, account_id) as connection:
             view = await executions.get(connection, account_id, UUID(request.execution_id))
-            entries = await self._entries(connection, view, after, size)
-        more = entries[size - 1].seq_end.to_bytes(4, "big") if len(entries) > size else b""
+            total = view.log_seq
+            # Sequence numbers have no gaps, so that a page is a range of them, from either end.
+            passed = paging.decode_seq(request.page_token, mark)
+            if request.page:
+                passed = min((request.page - 1) * size, total)
+            first = passed if not request.newest_first else max(total - passed - size, 0)
+            wanted = size if not request.newest_first else min(size, max(total - passed, 0))
+            entries = (await self._entries(connection, view, first, wanted))[:wanted]
+        if request.newest_first:
+            entries.reverse()
+        passed += len(entries)
+        more = passed.to_bytes(4, "big") if passed < total and entries else b""
         return pb.ListExecutionLogsResponse(
-            log_entries=[convert.log_entry(e, self._engine.sensitive()) for e in entries[:size]],
+            log_entries=[convert.log_entry(e, self._engine.sensitive()) for e in entries],
             next_page_token=paging.encode(more, mark) if more else "",
-            total_size=view.log_seq,
+            total_size=total,
         )
 
     async def WatchExecution(
@@ -129,41 +127,17 @@ class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
                 changed.clear()
                 async with account_transaction(self._engine.pool, account_id) as connection:
                     view = await executions.get(connection, account_id, execution_id)
-                    shown = await self._shown(connection, view)
+                    execution = await shown(self._engine, connection, view)
                     entries = await self._entries(connection, view, seen, 1_000)
-                state = shown.SerializeToString(deterministic=True)
+                state = execution.SerializeToString(deterministic=True)
                 if entries or state != last:
                     told = [convert.log_entry(e, self._engine.sensitive()) for e in entries]
-                    yield pb.WatchExecutionResponse(execution=shown, log_entries=told)
+                    yield pb.WatchExecutionResponse(execution=execution, log_entries=told)
                     last = state
                     seen = max([seen, *(e.seq_end for e in entries)])
                 if view.status in TERMINAL and seen >= view.log_seq:
                     return
                 await self._watching.wait(changed)
-
-    async def CancelExecution(
-        self, request: pb.CancelExecutionRequest, context: Context
-    ) -> pb.CancelExecutionResponse:
-        who = caller()
-
-        async def work(connection: asyncpg.Connection) -> pb.CancelExecutionResponse:
-            engine = self._engine
-            await cancel.cancel(
-                connection,
-                engine.vault,
-                engine.outlines,
-                who.account_id,
-                UUID(request.id),
-                who.actor,
-                request.reason,
-            )
-            view = await executions.get(connection, who.account_id, UUID(request.id))
-            return pb.CancelExecutionResponse(execution=await self._shown(connection, view))
-
-        key = key_of("CancelExecution", request)
-        return await answered(
-            self._engine.pool, self._engine.vault, who.account_id, key, pb.CancelExecutionResponse, work
-        )
 
     async def VerifyExecutions(
         self, request: pb.VerifyExecutionsRequest, context: Context
@@ -186,9 +160,9 @@ class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
             left -= len(views)
             before = views[-1].execution_id
         both = [*checks, in_logs.chained, in_logs.folded]
-        shown = sorted(both, key=lambda made: int(made.id[1:]))
+        in_order = sorted(both, key=lambda made: int(made.id[1:]))
         return pb.VerifyExecutionsResponse(
-            checks=[convert.check(made) for made in shown], executions_checked=in_logs.checked
+            checks=[convert.check(made) for made in in_order], executions_checked=in_logs.checked
         )
 
     async def _entries(
@@ -204,18 +178,3 @@ class ExecutionServicer(execution_service_pb2_grpc.ExecutionServiceServicer):
         self, connection: asyncpg.Connection, view: ExecutionView
     ) -> tuple[tuple[str, str], ...]:
         return await self._engine.outlines.of(connection, view.account_id, view.workflow_id, view.version)
-
-    async def _shown(self, connection: asyncpg.Connection, view: ExecutionView) -> execution_pb2.Execution:
-        return (await self._shown_all(connection, [view]))[0]
-
-    async def _shown_all(
-        self, connection: asyncpg.Connection, views: Sequence[ExecutionView]
-    ) -> list[execution_pb2.Execution]:
-        if not views:
-            return []
-        ids = list({view.workflow_id for view in views})
-        keys = await workflows.keys(connection, views[0].account_id, ids)
-        return [
-            convert.execution(view, await self._outline(connection, view), keys[view.workflow_id])
-            for view in views
-        ]

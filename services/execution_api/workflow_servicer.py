@@ -17,14 +17,14 @@ from execution_engine.definition.faults import Fault
 from execution_engine.definition.validate import action_configs, placed, validate
 from execution_engine.errors import WorkflowInvalid
 from execution_engine.model import WorkflowStatus
-from execution_engine.store import workflows
+from execution_engine.store import counts, workflows
 from execution_engine.store.accounts import account_transaction
 from execution_engine.store.hints import HintSender
 from execution_engine.store.workflows import WorkflowView
 from services.execution_api import convert, paging
 from services.execution_api.answers import answered, key_of
 from services.execution_api.auth import caller
-from services.execution_api.execution_servicer import Engine
+from services.execution_api.showing import Engine
 from services.runtime.interceptors import Context
 
 M = TypeVar("M", bound=Message)
@@ -145,6 +145,15 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
         # What a pause froze drains like the rest.
         await self._unpark(account_id, UUID(answer.workflow.id))
         return answer
+
+    async def GetWorkflowCounts(
+        self, request: pb.GetWorkflowCountsRequest, context: Context
+    ) -> pb.GetWorkflowCountsResponse:
+        account_id, vault = caller().account_id, self._engine.vault
+        async with account_transaction(self._engine.pool, account_id) as connection:
+            view = await workflows.find(connection, vault, account_id, request.workflow)
+            found = await counts.read(connection, account_id, view.workflow_id, request.version)
+        return pb.GetWorkflowCountsResponse(counts=[convert.step_count(count) for count in found])
 
     async def ListActionTypes(
         self, request: pb.ListActionTypesRequest, context: Context

@@ -4,6 +4,7 @@ R-STATE-1, R-STATE-9, R-STEP-1, R-API-3, A-16, A-22.
 """
 
 import asyncio
+from datetime import timedelta
 from uuid import UUID
 
 import grpc
@@ -125,10 +126,7 @@ async def test_pausing_a_workflow_stops_it_before_the_next_step_and_resuming_goe
         await reached(client, execution_id, STATUS.EXECUTION_STATUS_WAITING)
     await client.call(client.workflows.PauseWorkflow, workflow_pb.PauseWorkflowRequest(workflow=workflow))
     # Their hour passes while the workflow is paused.
-    await world.owner.execute(
-        "UPDATE execution SET wake_at = wf_now() WHERE account_id = $1 AND status = 4", client.account_id
-    )
-    await world.owner.execute(f"NOTIFY wayfarer_due, '{client.account_id}'")
+    await world.let_pass(timedelta(hours=1))
     query = "SELECT count(*) FROM execution WHERE account_id = $1 AND parked"
 
     async def parked() -> bool:

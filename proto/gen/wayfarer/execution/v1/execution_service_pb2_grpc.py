@@ -68,6 +68,26 @@ class ExecutionServiceStub:
                 request_serializer=wayfarer_dot_execution_dot_v1_dot_execution__service__pb2.CancelExecutionRequest.SerializeToString,
                 response_deserializer=wayfarer_dot_execution_dot_v1_dot_execution__service__pb2.CancelExecutionResponse.FromString,
                 _registered_method=True)
+        self.PauseExecution = channel.unary_unary(
+                '/wayfarer.execution.v1.ExecutionService/PauseExecution',
+                request_serializer=wayfarer_dot_execution_dot_v1_dot_execution__service__pb2.PauseExecutionRequest.SerializeToString,
+                response_deserializer=wayfarer_dot_execution_dot_v1_dot_execution__service__pb2.PauseExecutionResponse.FromString,
+                _registered_method=True)
+        self.ResumeExecution = channel.unary_unary(
+                '/wayfarer.execution.v1.ExecutionService/ResumeExecution',
+                request_serializer=wayfarer_dot_execution_dot_v1_dot_execution__service__pb2.ResumeExecutionRequest.SerializeToString,
+                response_deserializer=wayfarer_dot_execution_dot_v1_dot_execution__service__pb2.ResumeExecutionResponse.FromString,
+                _registered_method=True)
+        self.RetryExecution = channel.unary_unary(
+                '/wayfarer.execution.v1.ExecutionService/RetryExecution',
+                request_serializer=wayfarer_dot_execution_dot_v1_dot_execution__service__pb2.RetryExecutionRequest.SerializeToString,
+                response_deserializer=wayfarer_dot_execution_dot_v1_dot_execution__service__pb2.RetryExecutionResponse.FromString,
+                _registered_method=True)
+        self.ExplainExecution = channel.unary_unary(
+                '/wayfarer.execution.v1.ExecutionService/ExplainExecution',
+                request_serializer=wayfarer_dot_execution_dot_v1_dot_execution__service__pb2.ExplainExecutionRequest.SerializeToString,
+                response_deserializer=wayfarer_dot_execution_dot_v1_dot_execution__service__pb2.ExplainExecutionResponse.FromString,
+                _registered_method=True)
         self.VerifyExecutions = channel.unary_unary(
                 '/wayfarer.execution.v1.ExecutionService/VerifyExecutions',
                 request_serializer=wayfarer_dot_execution_dot_v1_dot_execution__service__pb2.VerifyExecutionsRequest.SerializeToString,
@@ -131,6 +151,39 @@ class ExecutionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PauseExecution(self, request, context):
+        """PauseExecution stops an execution before its next step. What runs just now ends first: the
+        answer is then still ACTIVE, with pause_requested.
+        Errors: NOT_FOUND, FAILED_PRECONDITION ILLEGAL_TRANSITION.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeExecution(self, request, context):
+        """ResumeExecution undoes a pause: a timer that fell due meanwhile fires, a kept event is decided.
+        Errors: NOT_FOUND, FAILED_PRECONDITION ILLEGAL_TRANSITION unless PAUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryExecution(self, request, context):
+        """RetryExecution queues a FAILED execution again, with its retries counted from 0.
+        Errors: NOT_FOUND, FAILED_PRECONDITION ILLEGAL_TRANSITION unless FAILED, INVALID_ARGUMENT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainExecution(self, request, context):
+        """ExplainExecution tells why an execution does not move and what would move it.
+        Errors: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def VerifyExecutions(self, request, context):
         """VerifyExecutions checks the account's invariants: log chains, folds, reasons to wake.
         Errors: none of its own.
@@ -171,6 +224,26 @@ def add_ExecutionServiceServicer_to_server(servicer, server):
                     servicer.CancelExecution,
                     request_deserializer=wayfarer_dot_execution_dot_v1_dot_execution__service__pb2.CancelExecutionRequest.FromString,
                     response_serializer=wayfarer_dot_execution_dot_v1_dot_execution__service__pb2.CancelExecutionResponse.SerializeToString,
+            ),
+            'PauseExecution': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseExecution,
+                    request_deserializer=wayfarer_dot_execution_dot_v1_dot_execution__service__pb2.PauseExecutionRequest.FromString,
+                    response_serializer=wayfarer_dot_execution_dot_v1_dot_execution__service__pb2.PauseExecutionResponse.SerializeToString,
+            ),
+            'ResumeExecution': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeExecution,
+                    request_deserializer=wayfarer_dot_execution_dot_v1_dot_execution__service__pb2.ResumeExecutionRequest.FromString,
+                    response_serializer=wayfarer_dot_execution_dot_v1_dot_execution__service__pb2.ResumeExecutionResponse.SerializeToString,
+            ),
+            'RetryExecution': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryExecution,
+                    request_deserializer=wayfarer_dot_execution_dot_v1_dot_execution__service__pb2.RetryExecutionRequest.FromString,
+                    response_serializer=wayfarer_dot_execution_dot_v1_dot_execution__service__pb2.RetryExecutionResponse.SerializeToString,
+            ),
+            'ExplainExecution': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainExecution,
+                    request_deserializer=wayfarer_dot_execution_dot_v1_dot_execution__service__pb2.ExplainExecutionRequest.FromString,
+                    response_serializer=wayfarer_dot_execution_dot_v1_dot_execution__service__pb2.ExplainExecutionResponse.SerializeToString,
             ),
             'VerifyExecutions': grpc.unary_unary_rpc_method_handler(
                     servicer.VerifyExecutions,
@@ -344,6 +417,114 @@ class ExecutionService:
             '/wayfarer.execution.v1.ExecutionService/CancelExecution',
             wayfarer_dot_execution_dot_v1_dot_execution__service__pb2.CancelExecutionRequest.SerializeToString,
             wayfarer_dot_execution_dot_v1_dot_execution__service__pb2.CancelExecutionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseExecution(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wayfarer.execution.v1.ExecutionService/PauseExecution',
+            wayfarer_dot_execution_dot_v1_dot_execution__service__pb2.PauseExecutionRequest.SerializeToString,
+            wayfarer_dot_execution_dot_v1_dot_execution__service__pb2.PauseExecutionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeExecution(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wayfarer.execution.v1.ExecutionService/ResumeExecution',
+            wayfarer_dot_execution_dot_v1_dot_execution__service__pb2.ResumeExecutionRequest.SerializeToString,
+            wayfarer_dot_execution_dot_v1_dot_execution__service__pb2.ResumeExecutionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryExecution(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wayfarer.execution.v1.ExecutionService/RetryExecution',
+            wayfarer_dot_execution_dot_v1_dot_execution__service__pb2.RetryExecutionRequest.SerializeToString,
+            wayfarer_dot_execution_dot_v1_dot_execution__service__pb2.RetryExecutionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainExecution(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wayfarer.execution.v1.ExecutionService/ExplainExecution',
+            wayfarer_dot_execution_dot_v1_dot_execution__service__pb2.ExplainExecutionRequest.SerializeToString,
+            wayfarer_dot_execution_dot_v1_dot_execution__service__pb2.ExplainExecutionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,23 @@ class ExecutionServiceStub:
     """CancelExecution ends an execution before its next step.
     Errors: NOT_FOUND, FAILED_PRECONDITION ILLEGAL_TRANSITION when it has ended.
     """
+    PauseExecution: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.PauseExecutionRequest, _execution_service_pb2.PauseExecutionResponse]
+    """PauseExecution stops an execution before its next step. What runs just now ends first: the
+    answer is then still ACTIVE, with pause_requested.
+    Errors: NOT_FOUND, FAILED_PRECONDITION ILLEGAL_TRANSITION.
+    """
+    ResumeExecution: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.ResumeExecutionRequest, _execution_service_pb2.ResumeExecutionResponse]
+    """ResumeExecution undoes a pause: a timer that fell due meanwhile fires, a kept event is decided.
+    Errors: NOT_FOUND, FAILED_PRECONDITION ILLEGAL_TRANSITION unless PAUSED.
+    """
+    RetryExecution: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.RetryExecutionRequest, _execution_service_pb2.RetryExecutionResponse]
+    """RetryExecution queues a FAILED execution again, with its retries counted from 0.
+    Errors: NOT_FOUND, FAILED_PRECONDITION ILLEGAL_TRANSITION unless FAILED, INVALID_ARGUMENT.
+    """
+    ExplainExecution: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.ExplainExecutionRequest, _execution_service_pb2.ExplainExecutionResponse]
+    """ExplainExecution tells why an execution does not move and what would move it.
+    Errors: NOT_FOUND.
+    """
     VerifyExecutions: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.VerifyExecutionsRequest, _execution_service_pb2.VerifyExecutionsResponse]
     """VerifyExecutions checks the account's invariants: log chains, folds, reasons to wake.
     Errors: none of its own.
@@ -116,6 +133,47 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_execution_service_pb2.CancelExecutionResponse]:
         """CancelExecution ends an execution before its next step.
         Errors: NOT_FOUND, FAILED_PRECONDITION ILLEGAL_TRANSITION when it has ended.
+        """
+
+    @_abc_1.abstractmethod
+    def PauseExecution(
+        self,
+        request: _execution_service_pb2.PauseExecutionRequest,
+        context: _aio.ServicerContext[_execution_service_pb2.PauseExecutionRequest, _abc.Awaitable[_execution_service_pb2.PauseExecutionResponse]],
+    ) -> _abc.Awaitable[_execution_service_pb2.PauseExecutionResponse]:
+        """PauseExecution stops an execution before its next step. What runs just now ends first: the
+        answer is then still ACTIVE, with pause_requested.
+        Errors: NOT_FOUND, FAILED_PRECONDITION ILLEGAL_TRANSITION.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeExecution(
+        self,
+        request: _execution_service_pb2.ResumeExecutionRequest,
+        context: _aio.ServicerContext[_execution_service_pb2.ResumeExecutionRequest, _abc.Awaitable[_execution_service_pb2.ResumeExecutionResponse]],
+    ) -> _abc.Awaitable[_execution_service_pb2.ResumeExecutionResponse]:
+        """ResumeExecution undoes a pause: a timer that fell due meanwhile fires, a kept event is decided.
+        Errors: NOT_FOUND, FAILED_PRECONDITION ILLEGAL_TRANSITION unless PAUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def RetryExecution(
+        self,
+        request: _execution_service_pb2.RetryExecutionRequest,
+        context: _aio.ServicerContext[_execution_service_pb2.RetryExecutionRequest, _abc.Awaitable[_execution_service_pb2.RetryExecutionResponse]],
+    ) -> _abc.Awaitable[_execution_service_pb2.RetryExecutionResponse]:
+        """RetryExecution queues a FAILED execution again, with its retries counted from 0.
+        Errors: NOT_FOUND, FAILED_PRECONDITION ILLEGAL_TRANSITION unless FAILED, INVALID_ARGUMENT.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainExecution(
+        self,
+        request: _execution_service_pb2.ExplainExecutionRequest,
+        context: _aio.ServicerContext[_execution_service_pb2.ExplainExecutionRequest, _abc.Awaitable[_execution_service_pb2.ExplainExecutionResponse]],
+    ) -> _abc.Awaitable[_execution_service_pb2.ExplainExecutionResponse]:
+        """ExplainExecution tells why an execution does not move and what would move it.
+        Errors: NOT_FOUND.
         """
 
     @_abc_1.abstractmethod

@@ -391,6 +391,98 @@ class ArchiveWorkflowResponse(_message.Message):
 Global___ArchiveWorkflowResponse: _TypeAlias = ArchiveWorkflowResponse  # noqa: Y015
 
 @_typing.final
+class GetWorkflowCountsRequest(_message.Message):
+    """GetWorkflowCountsRequest names a workflow."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKFLOW_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    workflow: _builtins.str
+    """Its id or key."""
+    version: _builtins.int
+    """Which version; 0 for all."""
+    def __init__(
+        self,
+        *,
+        workflow: _builtins.str = ...,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["version", b"version", "workflow", b"workflow"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetWorkflowCountsRequest: _TypeAlias = GetWorkflowCountsRequest  # noqa: Y015
+
+@_typing.final
+class GetWorkflowCountsResponse(_message.Message):
+    """GetWorkflowCountsResponse gives the counters, exact to the last commit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___StepCount]:
+        """By version, then step."""
+
+    def __init__(
+        self,
+        *,
+        counts: _abc.Iterable[Global___StepCount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetWorkflowCountsResponse: _TypeAlias = GetWorkflowCountsResponse  # noqa: Y015
+
+@_typing.final
+class StepCount(_message.Message):
+    """StepCount counts what executions of one version did at one step."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    STEP_ID_FIELD_NUMBER: _builtins.int
+    ENTERED_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """The version."""
+    step_id: _builtins.str
+    """The step; empty for the version as a whole."""
+    entered: _builtins.int
+    """Arrivals at the step; executions begun."""
+    done: _builtins.int
+    """Times it was done; executions completed."""
+    failed: _builtins.int
+    """Executions that stand FAILED there."""
+    waiting: _builtins.int
+    """Executions that wait there now."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        step_id: _builtins.str = ...,
+        entered: _builtins.int = ...,
+        done: _builtins.int = ...,
+        failed: _builtins.int = ...,
+        waiting: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "entered", b"entered", "failed", b"failed", "step_id", b"step_id", "version", b"version", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepCount: _TypeAlias = StepCount  # noqa: Y015
+
+@_typing.final
 class ListActionTypesRequest(_message.Message):
     """ListActionTypesRequest has no fields."""
 

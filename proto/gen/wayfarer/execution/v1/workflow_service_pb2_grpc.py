@@ -71,6 +71,11 @@ class WorkflowServiceStub:
                 request_serializer=wayfarer_dot_execution_dot_v1_dot_workflow__service__pb2.ArchiveWorkflowRequest.SerializeToString,
                 response_deserializer=wayfarer_dot_execution_dot_v1_dot_workflow__service__pb2.ArchiveWorkflowResponse.FromString,
                 _registered_method=True)
+        self.GetWorkflowCounts = channel.unary_unary(
+                '/wayfarer.execution.v1.WorkflowService/GetWorkflowCounts',
+                request_serializer=wayfarer_dot_execution_dot_v1_dot_workflow__service__pb2.GetWorkflowCountsRequest.SerializeToString,
+                response_deserializer=wayfarer_dot_execution_dot_v1_dot_workflow__service__pb2.GetWorkflowCountsResponse.FromString,
+                _registered_method=True)
         self.ListActionTypes = channel.unary_unary(
                 '/wayfarer.execution.v1.WorkflowService/ListActionTypes',
                 request_serializer=wayfarer_dot_execution_dot_v1_dot_workflow__service__pb2.ListActionTypesRequest.SerializeToString,
@@ -141,6 +146,14 @@ class WorkflowServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetWorkflowCounts(self, request, context):
+        """GetWorkflowCounts gives live counters per version and step.
+        Errors: NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListActionTypes(self, request, context):
         """ListActionTypes lists every action type the executors at hand serve.
         Errors: none of its own.
@@ -186,6 +199,11 @@ def add_WorkflowServiceServicer_to_server(servicer, server):
                     servicer.ArchiveWorkflow,
                     request_deserializer=wayfarer_dot_execution_dot_v1_dot_workflow__service__pb2.ArchiveWorkflowRequest.FromString,
                     response_serializer=wayfarer_dot_execution_dot_v1_dot_workflow__service__pb2.ArchiveWorkflowResponse.SerializeToString,
+            ),
+            'GetWorkflowCounts': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetWorkflowCounts,
+                    request_deserializer=wayfarer_dot_execution_dot_v1_dot_workflow__service__pb2.GetWorkflowCountsRequest.FromString,
+                    response_serializer=wayfarer_dot_execution_dot_v1_dot_workflow__service__pb2.GetWorkflowCountsResponse.SerializeToString,
             ),
             'ListActionTypes': grpc.unary_unary_rpc_method_handler(
                     servicer.ListActionTypes,
@@ -384,6 +402,33 @@ class WorkflowService:
             '/wayfarer.execution.v1.WorkflowService/ArchiveWorkflow',
             wayfarer_dot_execution_dot_v1_dot_workflow__service__pb2.ArchiveWorkflowRequest.SerializeToString,
             wayfarer_dot_execution_dot_v1_dot_workflow__service__pb2.ArchiveWorkflowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetWorkflowCounts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wayfarer.execution.v1.WorkflowService/GetWorkflowCounts',
+            wayfarer_dot_execution_dot_v1_dot_workflow__service__pb2.GetWorkflowCountsRequest.SerializeToString,
+            wayfarer_dot_execution_dot_v1_dot_workflow__service__pb2.GetWorkflowCountsResponse.FromString,
             options,
             channel_credentials,
             insecure,

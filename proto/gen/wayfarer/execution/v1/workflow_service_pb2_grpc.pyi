@@ -48,6 +48,10 @@ class WorkflowServiceStub:
     """ArchiveWorkflow ends a workflow for good; running executions drain.
     Errors: NOT_FOUND, FAILED_PRECONDITION ILLEGAL_TRANSITION when archived already.
     """
+    GetWorkflowCounts: _aio.UnaryUnaryMultiCallable[_workflow_service_pb2.GetWorkflowCountsRequest, _workflow_service_pb2.GetWorkflowCountsResponse]
+    """GetWorkflowCounts gives live counters per version and step.
+    Errors: NOT_FOUND.
+    """
     ListActionTypes: _aio.UnaryUnaryMultiCallable[_workflow_service_pb2.ListActionTypesRequest, _workflow_service_pb2.ListActionTypesResponse]
     """ListActionTypes lists every action type the executors at hand serve.
     Errors: none of its own.
@@ -128,6 +132,16 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_workflow_service_pb2.ArchiveWorkflowResponse]:
         """ArchiveWorkflow ends a workflow for good; running executions drain.
         Errors: NOT_FOUND, FAILED_PRECONDITION ILLEGAL_TRANSITION when archived already.
+        """
+
+    @_abc_1.abstractmethod
+    def GetWorkflowCounts(
+        self,
+        request: _workflow_service_pb2.GetWorkflowCountsRequest,
+        context: _aio.ServicerContext[_workflow_service_pb2.GetWorkflowCountsRequest, _abc.Awaitable[_workflow_service_pb2.GetWorkflowCountsResponse]],
+    ) -> _abc.Awaitable[_workflow_service_pb2.GetWorkflowCountsResponse]:
+        """GetWorkflowCounts gives live counters per version and step.
+        Errors: NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
