@@ -13,6 +13,7 @@ import asyncpg
 import orjson
 
 from execution_engine import ports
+from execution_engine.ids import new_id
 from execution_engine.moves import Advance
 from execution_engine.run import Run
 
@@ -41,6 +42,37 @@ async def tell(
         await put(
             connection, [e for run, result in telling for e in _entries(vault, run, result, heard, now)]
         )
+
+
+async def tell_of_contact(
+    connection: asyncpg.Connection,
+    vault: ports.Vault,
+    account_id: int,
+    contact_id: UUID,
+    told: Sequence[tuple[str, dict[str, Any]]],
+) -> None:
+    """Puts into the inbox what a caller changed on a contact: (event type, data) of each change."""
+    types = [name for name, _ in told]
+    heard = {row[1] for row in await connection.fetch(_LISTENING, [account_id], types)}
+    if not heard.intersection(types):
+        return
+    now: datetime = await connection.fetchval("SELECT wf_now()")
+    await put(
+        connection,
+        [
+            (
+                account_id,
+                contact_id,
+                name,
+                f"contact/{contact_id}/{new_id(now)}",
+                now,
+                vault.seal(ports.EVENT, account_id, orjson.dumps(data)),
+                None,
+            )
+            for name, data in told
+            if name in heard
+        ],
+    )
 
 
 async def put(connection: asyncpg.Connection, entries: Sequence[Entry]) -> None:

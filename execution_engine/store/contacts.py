@@ -19,6 +19,8 @@ created_at, updated_at"""
 _BY_ID = f"SELECT {_COLUMNS} FROM contact WHERE account_id = $1 AND contact_id = $2 AND deleted_at IS NULL"
 _BY_EXTERNAL = f"""SELECT {_COLUMNS} FROM contact
 WHERE account_id = $1 AND external_id = $2 AND deleted_at IS NULL"""
+_IDS_OF = """SELECT external_id, contact_id FROM contact
+WHERE account_id = $1 AND external_id = ANY ($2::text[]) AND deleted_at IS NULL"""
 _MANY = f"""SELECT {_COLUMNS} FROM contact
 WHERE account_id = $1 AND contact_id = ANY ($2::uuid[]) AND deleted_at IS NULL"""
 _PAGE = f"""SELECT {_COLUMNS} FROM contact WHERE account_id = $1 AND deleted_at IS NULL
@@ -88,6 +90,12 @@ async def many(
     """Those of the contacts that exist."""
     rows = await connection.fetch(_MANY, account_id, list(ids))
     return {row["contact_id"]: _row(row, vault, account_id) for row in rows}
+
+
+async def ids_of(connection: asyncpg.Connection, account_id: int, names: Sequence[str]) -> dict[str, UUID]:
+    """Ids of those contacts that have these external ids."""
+    rows = await connection.fetch(_IDS_OF, account_id, list(names))
+    return {row["external_id"]: row["contact_id"] for row in rows}
 
 
 async def page(

@@ -137,7 +137,8 @@ def _fold_problem(view: ExecutionView, step_id: str, entries: list[LogRow]) -> s
         return f"the row is {view.status.name}, the log says {told.ended.name if told.ended else 'running'}"
     if told.entries_after_end:
         return f"{told.entries_after_end} entries after the end"
-    if view.status is Status.COMPLETED and told.open_attempt:
+    # A goal or an exit ends an execution whatever is under way; what became of that is told after the end.
+    if view.status is Status.COMPLETED and view.reason == "completed" and told.open_attempt:
         return "completed with an attempt open"
     if view.status is Status.ACTIVE and view.attempt_open and not told.open_attempt:
         return "the row has an attempt open, the log has none"

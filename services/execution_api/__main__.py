@@ -10,7 +10,9 @@ from typing import Literal, cast
 import asyncpg
 from prometheus_client import CollectorRegistry
 from wayfarer.crm.v1.contact_service_pb2_grpc import add_ContactServiceServicer_to_server
+from wayfarer.event.v1.event_service_pb2_grpc import add_EventServiceServicer_to_server
 from wayfarer.execution.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
+from wayfarer.execution.v1.wait_service_pb2_grpc import add_WaitServiceServicer_to_server
 from wayfarer.execution.v1.workflow_service_pb2_grpc import add_WorkflowServiceServicer_to_server
 
 from dispatcher.routing import Routing
@@ -20,9 +22,12 @@ from services.execution_api.auth import AuthInterceptor
 from services.execution_api.contact_servicer import ContactServicer
 from services.execution_api.crm_records import CrmRecords
 from services.execution_api.errors import translate
+from services.execution_api.event_servicer import EventServicer
 from services.execution_api.execution_servicer import ExecutionServicer
+from services.execution_api.intake import Intake
 from services.execution_api.showing import Engine
 from services.execution_api.starts import Starts
+from services.execution_api.wait_servicer import WaitServicer
 from services.execution_api.watching import Watching
 from services.execution_api.workflow_servicer import WorkflowServicer
 from services.runtime import metrics
@@ -39,6 +44,8 @@ from services.runtime.process import launch
 _SERVICES = (
     "wayfarer.execution.v1.ExecutionService",
     "wayfarer.execution.v1.WorkflowService",
+    "wayfarer.execution.v1.WaitService",
+    "wayfarer.event.v1.EventService",
     "wayfarer.crm.v1.ContactService",
 )
 _OWED_S = 2.0
@@ -83,12 +90,19 @@ async def main(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -
     routing = await stack.enter_async_context(Routing(channels))
     due = await stack.enter_async_context(HintSender(pool, DUE))
     watching = Watching()
-    await stack.enter_async_context(HintListener(settings.database_url, CHANGED, watching.heard))
-    records = CrmRecords(pool, vault, crm)
     outlines = Outlines(vault)
+    intake = Intake(pool, vault, outlines, due)
+
+    def heard(accounts: frozenset[int] | None) -> None:
+        watching.heard(accounts)
+        intake.stirred.set()
+
+    await stack.enter_async_context(HintListener(settings.database_url, CHANGED, heard))
+    records = CrmRecords(pool, vault, crm)
     engine = Engine(pool, vault, outlines, routing)
     starts = Starts(pool, vault, outlines, due)
     supervise(stack, periodic(_OWED_S, records.sweep, stop, name="owed"), "owed")
+    supervise(stack, intake.run(stop), "intake")
     supervise(stack, periodic(_FORGET_S, lambda: _forget_requests(pool), stop, name="forget"), "forget")
     # Without its families the API would refuse every workflow as of unknown types: give them a moment.
     await routing.wait_complete(_FAMILIES_S)
@@ -99,6 +113,8 @@ async def main(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -
                 lambda server: add_ExecutionServiceServicer_to_server(
                     ExecutionServicer(engine, starts, watching, due), server
                 ),
+                lambda server: add_WaitServiceServicer_to_server(WaitServicer(engine, due), server),
+                lambda server: add_EventServiceServicer_to_server(EventServicer(engine, intake), server),
                 lambda server: add_WorkflowServiceServicer_to_server(WorkflowServicer(engine, due), server),
                 lambda server: add_ContactServiceServicer_to_server(ContactServicer(engine, records), server),
             ],

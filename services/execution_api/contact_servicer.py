@@ -18,9 +18,10 @@ from wayfarer.crm.v1 import contact_pb2, contact_service_pb2_grpc
 from wayfarer.crm.v1 import contact_service_pb2 as pb
 from wayfarer.crm.v1.contact_record_service_pb2 import ContactRecord
 
+from execution_engine.definition.triggers import CONTACT_UPDATED
 from execution_engine.errors import ExecutorUnavailable, ExternalIdTaken, InvalidValue, NotFound
 from execution_engine.ids import new_id
-from execution_engine.store import cancel, contacts
+from execution_engine.store import cancel, changes, contacts
 from execution_engine.store.accounts import account_transaction
 from execution_engine.store.contacts import ContactRow
 from services.execution_api import convert, crm_records, paging
@@ -54,6 +55,8 @@ class ContactServicer(contact_service_pb2_grpc.ContactServiceServicer):
             now: datetime = await connection.fetchval("SELECT wf_now()")
             row = _new_row(given, now)
             if await contacts.insert(connection, vault, account_id, row, owed):
+                told = [("contact_created", {}), *(("tag_added", {"value": tag}) for tag in given.tags)]
+                await changes.tell_of_contact(connection, vault, account_id, row.contact_id, told)
                 return pb.CreateContactResponse(contact=_given_back(given, row), created=True)
             if not request.upsert:
                 raise ExternalIdTaken(given.external_id)
@@ -105,6 +108,8 @@ class ContactServicer(contact_service_pb2_grpc.ContactServiceServicer):
         contact_id = _id_of(given)
         paths = list(request.update_mask.paths)
         owed = _owed_for(given, paths)
+        # Which tags are new is only known beside the old ones, which the crm service has.
+        tags_before = await self._tags(account_id, contact_id) if "tags" in paths else None
 
         async def work(connection: asyncpg.Connection) -> pb.UpdateContactResponse:
             row = await contacts.find(connection, vault, account_id, contact_id, lock=True)
@@ -114,6 +119,8 @@ class ContactServicer(contact_service_pb2_grpc.ContactServiceServicer):
             crm_records.check_size(all_owed)
             own = {path: getattr(given, path) for path in paths if path in _OWN}
             await contacts.update(connection, vault, account_id, replace(row, **own), all_owed)
+            told = [(CONTACT_UPDATED, {"fields": paths}), *_tag_changes(tags_before, given.tags)]
+            await changes.tell_of_contact(connection, vault, account_id, contact_id, told)
             return pb.UpdateContactResponse(contact=contact_pb2.Contact(id=str(contact_id)))
 
         key = key_of("UpdateContact", request)
@@ -143,6 +150,11 @@ class ContactServicer(contact_service_pb2_grpc.ContactServiceServicer):
         await self._carry_if_possible(who.account_id, contact_id)
         return answer
 
+    async def _tags(self, account_id: int, contact_id: UUID) -> frozenset[str]:
+        records = await self._records.read(account_id, [contact_id])
+        record = records.get(contact_id)
+        return frozenset(record.tags) if record is not None else frozenset()
+
     async def _named(
         self, connection: asyncpg.Connection, account_id: int, request: pb.GetContactRequest
     ) -> ContactRow:
@@ -165,6 +177,13 @@ class ContactServicer(contact_service_pb2_grpc.ContactServiceServicer):
             return []
         records = await self._records.read(account_id, [row.contact_id for row in rows])
         return [_contact(row, records.get(row.contact_id)) for row in rows]
+
+
+def _tag_changes(before: frozenset[str] | None, now: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
+    if before is None:
+        return []
+    added = [("tag_added", {"value": tag}) for tag in sorted(set(now) - before)]
+    return added + [("tag_removed", {"value": tag}) for tag in sorted(before - set(now))]
 
 
 def _id_of(given: contact_pb2.Contact) -> UUID:

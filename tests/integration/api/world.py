@@ -18,10 +18,13 @@ from google.rpc.status_pb2 import Status
 from wayfarer.crm.v1 import contact_pb2
 from wayfarer.crm.v1 import contact_service_pb2 as contact_pb
 from wayfarer.crm.v1.contact_service_pb2_grpc import ContactServiceStub
+from wayfarer.event.v1 import event_service_pb2 as event_pb
+from wayfarer.event.v1.event_service_pb2_grpc import EventServiceStub
 from wayfarer.execution.v1 import execution_pb2
 from wayfarer.execution.v1 import execution_service_pb2 as pb
 from wayfarer.execution.v1 import workflow_service_pb2 as workflow_pb
 from wayfarer.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
+from wayfarer.execution.v1.wait_service_pb2_grpc import WaitServiceStub
 from wayfarer.execution.v1.workflow_service_pb2_grpc import WorkflowServiceStub
 
 from services.local.bootstrap import add_account, new_api_key
@@ -92,6 +95,8 @@ class Client:
         self.executions = ExecutionServiceStub(channel)
         self.workflows = WorkflowServiceStub(channel)
         self.contacts = ContactServiceStub(channel)
+        self.waits = WaitServiceStub(channel)
+        self.events = EventServiceStub(channel)
 
     async def call(self, method: Any, request: Any) -> Any:
         """One unary call."""
@@ -157,6 +162,31 @@ class Client:
             pb.ListExecutionLogsRequest(execution_id=execution_id, **paging),
         )
         return answer
+
+    async def publish_event(
+        self, contact_id: str, type: str, data: dict[str, Any] | None = None, **more: Any
+    ) -> event_pb.Receipt:
+        """The receipt of one event."""
+        event = event_pb.NewEvent(
+            id=more.pop("id", str(uuid4())), contact_id=contact_id, type=type, data=struct(data or {}), **more
+        )
+        answer: event_pb.PublishEventsResponse = await self.call(
+            self.events.PublishEvents, event_pb.PublishEventsRequest(events=[event])
+        )
+        return answer.receipts[0]
+
+    async def reaches(self, execution_id: str, status: str) -> execution_pb2.Execution:
+        """The execution once it has this status."""
+        wanted = execution_pb2.ExecutionStatus.Value(f"EXECUTION_STATUS_{status}")
+        async for change in self.watch(execution_id):
+            if change.execution.status == wanted:
+                execution: execution_pb2.Execution = change.execution
+                return execution
+        raise AssertionError(f"{execution_id} ended without having been {status}")
+
+    async def log_of(self, execution_id: str) -> list[str]:
+        """The names of its log entries."""
+        return [entry.event for entry in (await self.logs(execution_id, page_size=1000)).log_entries]
 
     async def cancel(self, execution_id: str, **more: Any) -> execution_pb2.Execution:
         answer: pb.CancelExecutionResponse = await self.call(

@@ -1,0 +1,61 @@
+"""Events that were written with what caused them, on their way in; the API's intake takes them in order."""
+
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from execution_engine import ports
+from execution_engine.store.definitions import Definitions
+from execution_engine.store.events import Arrival, ingest
+from execution_engine.store.workflows import Outlines
+
+_ACCOUNTS = "SELECT account_id FROM wf_inbox_accounts($1)"
+_TURN = "SELECT pg_try_advisory_xact_lock(hashtextextended('wayfarer.inbox', $1))"
+_OLDEST = """SELECT inbox_id, contact_id, type, source_id, occurred_at, data_sealed, cause_sealed
+FROM event_inbox WHERE account_id = $1 ORDER BY inbox_id LIMIT $2"""
+_GONE = "DELETE FROM event_inbox WHERE account_id = $1 AND inbox_id = ANY ($2::bigint[])"
+
+
+async def accounts(pool: asyncpg.Pool, most: int) -> list[int]:
+    """Accounts with events on their way."""
+    return [row[0] for row in await pool.fetch(_ACCOUNTS, most)]
+
+
+async def take_in(
+    connection: asyncpg.Connection,
+    vault: ports.Vault,
+    outlines: Outlines,
+    definitions: Definitions,
+    account_id: int,
+    most: int,
+) -> int:
+    """Takes in up to `most` events of the account, in the order they were written; how many.
+
+    One process at a time per account, or the order would be lost. Inside the caller's transaction.
+    """
+    if not await connection.fetchval(_TURN, account_id):
+        return 0
+    rows = await connection.fetch(_OLDEST, account_id, most)
+    if not rows:
+        return 0
+    arrivals = [_arrival(row, vault, account_id) for row in rows]
+    # One that is refused (its contact is gone) is dropped: nobody waits for its receipt.
+    await ingest(connection, vault, outlines, definitions, account_id, arrivals)
+    await connection.execute(_GONE, account_id, [row["inbox_id"] for row in rows])
+    return len(rows)
+
+
+def _arrival(row: asyncpg.Record, vault: ports.Vault, account_id: int) -> Arrival:
+    data, cause = row["data_sealed"], row["cause_sealed"]
+    told = orjson.loads(vault.open(ports.INPUT, account_id, cause)) if cause else {}
+    return Arrival(
+        source_id=row["source_id"],
+        contact_id=row["contact_id"],
+        type=row["type"],
+        occurred_at=row["occurred_at"],
+        data=orjson.loads(vault.open(ports.EVENT, account_id, data)) if data else {},
+        payload_hash=b"",
+        cause=UUID(told["execution"]) if "execution" in told else None,
+        workflows=tuple(told.get("workflows", ())),
+    )

@@ -1,0 +1,440 @@
+"""Events in, receipts out: triggers, waits, goals and exits through the API, with a worker.
+
+R-TRIG-1, R-TRIG-2, R-TRIG-3, R-TRIG-7, R-TRIG-9, R-WAIT-2, R-GOAL-1, A-1, A-2, A-3, A-4, A-26, A-35, A-36, A-47.
+"""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from wayfarer.event.v1 import event_pb2
+from wayfarer.event.v1 import event_service_pb2 as pb
+from wayfarer.execution.v1 import execution_pb2
+from wayfarer.execution.v1 import workflow_service_pb2 as workflow_pb
+
+from tests.integration.api.world import Client, World, refused, struct, until
+
+pytestmark = pytest.mark.usefixtures("worker")
+KIND = event_pb2.ConsequenceKind
+NAME = event_pb2.ConsequenceKind.Name
+
+
+def kinds(receipt: pb.Receipt) -> list[str]:
+    """What the event did, in short."""
+    assert not receipt.error.reason, receipt.error
+    return [NAME(one.kind).removeprefix("CONSEQUENCE_KIND_") for one in receipt.consequences]
+
+
+def triggered(key: str = "welcome", **settings: Any) -> dict[str, Any]:
+    """A workflow started by a form, that adds a tag."""
+    given = {"triggers": [{"event": "form_submitted", "match": {"form": "signup"}}], **settings}
+    return {"key": key, "settings": given, "steps": [{"id": "a", "type": "add_tag", "config": {"tag": "x"}}]}
+
+
+def listening(timeout: str = "2d", **wait: Any) -> dict[str, Any]:
+    """A workflow that waits for an event and tags the contact by how that ended."""
+    config = {
+        "event": "email_opened",
+        "timeout": timeout,
+        "on_event": "opened",
+        "on_timeout": "silent",
+        **wait,
+    }
+    return {
+        "key": "listening",
+        "steps": [
+            {"id": "first", "type": "add_tag", "config": {"tag": "first"}},
+            {"id": "wait", "type": "wait_for_event", "config": config},
+            {"id": "opened", "type": "add_tag", "config": {"tag": "opened"}, "next": "end"},
+            {"id": "silent", "type": "add_tag", "config": {"tag": "silent"}},
+        ],
+    }
+
+
+async def test_an_event_starts_a_workflow_once(client: Client) -> None:
+    """A-1: QUEUED with an id, its first step scheduled and the start logged in the same transaction."""
+    workflow = await client.publish(triggered())
+    contact = await client.contact()
+    receipt = await client.publish_event(contact.id, "form_submitted", {"form": "signup"}, id="e1")
+    assert kinds(receipt) == ["STARTED"]
+    execution_id = receipt.consequences[0].execution_id
+    assert receipt.consequences[0].workflow_id == workflow
+    ended, log = await client.watched_to_end(execution_id)
+    assert ended.priority == execution_pb2.PRIORITY_HIGH
+    assert log[0].event == "execution_started"
+    again = await client.publish_event(contact.id, "form_submitted", {"form": "signup"}, id="e1")
+    assert again.duplicate
+    assert again.consequences == receipt.consequences
+    assert len((await client.listed()).executions) == 1
+    other = await client.publish_event(contact.id, "form_submitted", {"form": "other"}, id="e2")
+    assert kinds(other) == []
+
+
+async def test_the_trigger_reads_what_the_event_said(client: Client) -> None:
+    document = triggered()
+    document["steps"][0]["config"]["tag"] = "{{ trigger.plan }}-{{ trigger.event.type }}"
+    await client.publish(document)
+    contact = await client.contact()
+    receipt = await client.publish_event(contact.id, "form_submitted", {"form": "signup", "plan": "pro"})
+    await client.watched_to_end(receipt.consequences[0].execution_id)
+    assert list((await client.read_contact(contact.id)).tags) == ["pro-form_submitted"]
+
+
+async def test_opted_out_contacts_are_blocked_and_it_is_recorded(client: Client) -> None:
+    """A-2 by event and by API: no execution, `opt_out_blocked`."""
+    await client.publish(triggered())
+    contact = await client.contact(opted_out=True)
+    receipt = await client.publish_event(contact.id, "form_submitted", {"form": "signup"})
+    assert kinds(receipt) == ["BLOCKED"]
+    assert receipt.consequences[0].reason == "CONTACT_OPTED_OUT"
+    refusal = await refused(client.start("welcome", contact.id))
+    assert refusal.message == "Contact has opted out"
+    assert not (await client.listed()).executions
+    listed = await client.call(client.events.ListRefusals, pb.ListRefusalsRequest(contact_id=contact.id))
+    assert [r.kind for r in listed.refusals] == ["opt_out_blocked", "opt_out_blocked"]
+    assert [bool(r.event_id) for r in listed.refusals] == [False, True]
+
+
+async def test_the_dedup_window_holds_for_events_to_the_instant(world: World, client: Client) -> None:
+    """A-3: at 4.9 s the first one is named; at 5.1 s it starts."""
+    await client.publish(triggered(reentry="always"))
+    contact = await client.contact()
+    first = (await client.publish_event(contact.id, "form_submitted", {"form": "signup"})).consequences[0]
+    await client.watched_to_end(first.execution_id)
+    answer = await client.start("welcome", contact.id)
+    assert answer.deduplicated
+    assert answer.message == "duplicate trigger ignored"
+    receipt = await client.publish_event(contact.id, "form_submitted", {"form": "signup"})
+    assert kinds(receipt) == ["DEDUPLICATED"]
+    assert receipt.consequences[0].execution_id == first.execution_id
+    await world.let_pass(timedelta(seconds=5.1))
+    assert kinds(await client.publish_event(contact.id, "form_submitted", {"form": "signup"})) == ["STARTED"]
+    listed = await client.call(
+        client.events.ListRefusals, pb.ListRefusalsRequest(kind="deduplication_blocked")
+    )
+    assert {r.execution_id for r in listed.refusals} == {first.execution_id}
+    assert len(listed.refusals) == 2
+
+
+async def test_events_of_a_workflow_that_is_not_active_are_blocked(client: Client) -> None:
+    """A-4."""
+    workflow = await client.publish(triggered())
+    contact = await client.contact()
+
+    await client.call(client.workflows.PauseWorkflow, workflow_pb.PauseWorkflowRequest(workflow=workflow))
+    receipt = await client.publish_event(contact.id, "form_submitted", {"form": "signup"})
+    assert [(NAME(c.kind), c.reason) for c in receipt.consequences] == [
+        ("CONSEQUENCE_KIND_BLOCKED", "WORKFLOW_NOT_ACTIVE")
+    ]
+    refusal = await refused(client.start(workflow, contact.id))
+    assert refusal.message == "Workflow is not active"
+
+
+async def test_a_batch_answers_each_event(client: Client) -> None:
+    await client.publish(triggered())
+    contact = await client.contact(external_id="crm-1")
+    old = Timestamp()
+    old.FromSeconds(1_000_000_000)
+    events = [
+        pb.NewEvent(id="a", contact_external_id="crm-1", type="form_submitted"),
+        pb.NewEvent(id="b", contact_external_id="nobody", type="form_submitted"),
+        pb.NewEvent(id="c", contact_id=contact.id, type="page_visited", occur_time=old),
+        pb.NewEvent(id="d", type="page_visited"),
+        pb.NewEvent(id="a", contact_external_id="crm-1", type="form_submitted"),
+        pb.NewEvent(id="a", contact_external_id="crm-1", type="page_visited"),
+    ]
+    answer = await client.call(client.events.PublishEvents, pb.PublishEventsRequest(events=events))
+    told = [(r.source_id, r.duplicate, r.error.reason, r.error.field) for r in answer.receipts]
+    assert told == [
+        ("a", False, "", ""),
+        ("b", False, "CONTACT_NOT_FOUND", ""),
+        ("c", False, "VALUE_INVALID", "occurred_at"),
+        ("d", False, "VALUE_INVALID", "contact_id"),
+        ("a", True, "", ""),
+        ("a", False, "EVENT_ID_REUSED", ""),
+    ]
+    got = await client.call(client.events.GetEvent, pb.GetEventRequest(source_id="a"))
+    assert got.event.id == answer.receipts[0].event_id
+    listed = await client.call(client.events.ListEvents, pb.ListEventsRequest(contact_id=contact.id))
+    assert [e.source_id for e in listed.events] == ["a"]
+
+
+@pytest.mark.parametrize("stage", ["queued", "waiting", "driven"])
+async def test_an_event_is_taken_once_by_64_senders(client: Client, stage: str) -> None:
+    """G12: one execution per event id, whoever sends it how often."""
+    await client.publish(triggered(f"w-{stage}"))
+    contact = await client.contact()
+    event = pb.NewEvent(id="same", contact_id=contact.id, type="form_submitted")
+    event.data.update({"form": "signup"})
+    request = pb.PublishEventsRequest(events=[event])
+    answers = await asyncio.gather(*(client.call(client.events.PublishEvents, request) for _ in range(64)))
+    assert {a.receipts[0].consequences[0].execution_id for a in answers} == {
+        answers[0].receipts[0].consequences[0].execution_id
+    }
+    assert sum(not a.receipts[0].duplicate for a in answers) == 1
+
+
+async def test_the_event_wins(world: World, client: Client) -> None:
+    """A-35: opened after an hour; the branch of the event, once."""
+    await client.publish(listening())
+    contact = await client.contact()
+    execution_id = (await client.start("listening", contact.id)).execution.id
+    waiting = await client.reaches(execution_id, "WAITING")
+    assert waiting.blocked_on == execution_pb2.BLOCKED_ON_EVENT
+    await world.let_pass(timedelta(hours=1))
+    receipt = await client.publish_event(contact.id, "email_opened", {"message_id": "m"})
+    assert kinds(receipt) == ["RESUMED"]
+    again = await client.publish_event(contact.id, "email_opened")
+    assert kinds(again) in ([], ["NOT_WAITED_FOR"])
+    ended, log = await client.watched_to_end(execution_id)
+    assert [entry.event for entry in log].count("wait_resumed") == 1
+    assert "opened" in (await client.read_contact(contact.id)).tags
+    assert ended.status == execution_pb2.EXECUTION_STATUS_COMPLETED
+    assert not any((await client.verify()).values())
+
+
+async def test_the_timeout_wins(world: World, client: Client) -> None:
+    """A-35: not opened within two days; not before, once."""
+    await client.publish(listening())
+    contact = await client.contact()
+    execution_id = (await client.start("listening", contact.id)).execution.id
+    await client.reaches(execution_id, "WAITING")
+    await world.let_pass(timedelta(days=1, hours=23, minutes=59))
+    assert (await client.get(execution_id)).status == execution_pb2.EXECUTION_STATUS_WAITING
+    await world.let_pass(timedelta(minutes=2))
+    _, log = await client.watched_to_end(execution_id)
+    assert "wait_timed_out" in [entry.event for entry in log]
+    assert list((await client.read_contact(contact.id)).tags) == ["first", "silent"]
+    assert kinds(await client.publish_event(contact.id, "email_opened")) == []
+
+
+async def test_an_event_just_before_the_wait_counts(client: Client) -> None:
+    """A-35: opened just before the wait registers, after the action that sent it."""
+    await client.publish(listening(look_back="1h"))
+    contact = await client.contact()
+    assert kinds(await client.publish_event(contact.id, "email_opened")) == []
+    execution_id = (await client.start("listening", contact.id)).execution.id
+    await client.watched_to_end(execution_id)
+    assert "opened" in (await client.read_contact(contact.id)).tags
+
+
+async def test_event_and_timeout_at_one_instant_give_one_branch(world: World, client: Client) -> None:
+    """A-35 and G9: exactly one of the two, and the receipt tells which."""
+    await client.publish(listening(timeout="60s"))
+    contacts = [await client.contact() for _ in range(30)]
+    started = [(await client.start("listening", c.id)).execution.id for c in contacts]
+    for execution_id in started:
+        await client.reaches(execution_id, "WAITING")
+    await world.owner.execute(
+        "UPDATE clock_offset SET shift = shift + (SELECT min(wake_at) - wf_now() FROM execution"
+        " WHERE account_id = $1) - interval '150 ms'",
+        client.account_id,
+    )
+    receipts = await asyncio.gather(*(client.publish_event(c.id, "email_opened") for c in contacts))
+    for contact, execution_id, receipt in zip(contacts, started, receipts, strict=True):
+        _, log = await client.watched_to_end(execution_id)
+        names = [entry.event for entry in log]
+        resumed = names.count("wait_resumed")
+        assert resumed + names.count("wait_timed_out") == 1
+        assert (kinds(receipt) == ["RESUMED"]) == bool(resumed)
+        tags = set((await client.read_contact(contact.id)).tags)
+        assert tags == {"first", "opened" if resumed else "silent"}
+    assert not any((await client.verify()).values())
+
+
+async def test_matching_by_attribute_and_filter(client: Client) -> None:
+    """R-WAIT-2: only the message meant, by a merge field; only what the filter admits."""
+    document = listening(match={"message_id": "{{ trigger.message }}"}, filter="event.data.seconds > 3.0")
+    await client.publish(document)
+    contact = await client.contact()
+
+    answer = await client.start("listening", contact.id, trigger=struct({"message": "m-1"}))
+    await client.reaches(answer.execution.id, "WAITING")
+    for data in (
+        {"message_id": "m-2", "seconds": 9},
+        {"message_id": "m-1", "seconds": 1},
+        {"message_id": "m-1"},
+    ):
+        assert kinds(await client.publish_event(contact.id, "email_opened", data)) == []
+    good = await client.publish_event(contact.id, "email_opened", {"message_id": "m-1", "seconds": 9})
+    assert kinds(good) == ["RESUMED"]
+    await client.watched_to_end(answer.execution.id)
+
+
+async def test_the_first_of_several_events_wins(client: Client) -> None:
+    """A-36."""
+    document = listening()
+    config = document["steps"][1]["config"]
+    del config["event"]
+    config["events"] = ["sms_reply", "page_visited"]
+    await client.publish(document)
+    contact = await client.contact()
+    execution_id = (await client.start("listening", contact.id)).execution.id
+    await client.reaches(execution_id, "WAITING")
+    events = [
+        pb.NewEvent(id=str(uuid4()), contact_id=contact.id, type=name)
+        for name in ("sms_reply", "page_visited")
+    ]
+    answer = await client.call(client.events.PublishEvents, pb.PublishEventsRequest(events=events))
+    assert [kinds(r) for r in answer.receipts] == [["RESUMED"], ["NOT_WAITED_FOR"]]
+    _, log = await client.watched_to_end(execution_id)
+    (resumed,) = [entry for entry in log if entry.event == "wait_resumed"]
+    assert resumed.detail["event"] == "sms_reply"
+
+
+def with_goal(**goal: Any) -> dict[str, Any]:
+    """A workflow with a goal, whose second step waits."""
+    settings = {"goal": {"event": "appointment_booked", **goal}, "reentry": "always", "dedup_window": "0s"}
+    return {
+        "key": "goal",
+        "settings": settings,
+        "steps": [
+            {"id": "a", "type": "add_tag", "config": {"tag": "a"}},
+            {"id": "w", "type": "wait_time", "config": {"amount": 3, "unit": "days"}},
+            {"id": "b", "type": "add_tag", "config": {"tag": "b"}},
+            {"id": "c", "type": "add_tag", "config": {"tag": "c"}},
+        ],
+    }
+
+
+async def test_a_goal_completes_from_a_wait(client: Client) -> None:
+    """A-26: remaining steps are not run."""
+    await client.publish(with_goal())
+    contact = await client.contact()
+    execution_id = (await client.start("goal", contact.id)).execution.id
+    await client.reaches(execution_id, "WAITING")
+    receipt = await client.publish_event(contact.id, "appointment_booked")
+    assert kinds(receipt) == ["GOAL_ACHIEVED"]
+    ended, log = await client.watched_to_end(execution_id)
+    assert (ended.status, ended.reason) == (execution_pb2.EXECUTION_STATUS_COMPLETED, "goal_achieved")
+    assert [entry.event for entry in log][-2:] == ["goal_achieved", "execution_completed"]
+    assert list((await client.read_contact(contact.id)).tags) == ["a"]
+    assert not any((await client.verify()).values())
+
+
+async def test_a_goal_can_lead_to_a_step(client: Client) -> None:
+    await client.publish(with_goal(go_to="c"))
+    contact = await client.contact()
+    execution_id = (await client.start("goal", contact.id)).execution.id
+    await client.reaches(execution_id, "WAITING")
+    await client.publish_event(contact.id, "appointment_booked")
+    ended, _ = await client.watched_to_end(execution_id)
+    assert ended.reason == "completed"
+    assert list((await client.read_contact(contact.id)).tags) == ["a", "c"]
+    assert not any((await client.verify()).values())
+
+
+async def test_an_exit_ends_with_its_reason(client: Client) -> None:
+    document = with_goal()
+    document["settings"]["exits"] = [{"event": "unsubscribed", "reason": "unsubscribed"}]
+    await client.publish(document)
+    contact = await client.contact()
+    execution_id = (await client.start("goal", contact.id)).execution.id
+    await client.reaches(execution_id, "WAITING")
+    assert kinds(await client.publish_event(contact.id, "unsubscribed")) == ["EXIT_REACHED"]
+    ended, log = await client.watched_to_end(execution_id)
+    assert ended.reason == "unsubscribed"
+    assert "exit_reached" in [entry.event for entry in log]
+
+
+async def test_a_goal_step_pulls_contacts_forward(client: Client) -> None:
+    steps: list[dict[str, Any]] = [
+        {"id": "w", "type": "wait_time", "config": {"amount": 3, "unit": "days"}},
+        {"id": "skipped", "type": "add_tag", "config": {"tag": "skipped"}},
+        {"id": "booked", "type": "goal", "config": {"event": "appointment_booked"}},
+        {"id": "after", "type": "add_tag", "config": {"tag": "after"}},
+    ]
+    await client.publish({"key": "pull", "steps": steps})
+    contact = await client.contact()
+    execution_id = (await client.start("pull", contact.id)).execution.id
+    await client.reaches(execution_id, "WAITING")
+    await client.publish_event(contact.id, "appointment_booked")
+    await client.watched_to_end(execution_id)
+    assert list((await client.read_contact(contact.id)).tags) == ["after"]
+    assert not any((await client.verify()).values())
+
+
+async def test_goals_race_with_everything_and_end_once(client: Client) -> None:
+    """A-26, G10: QUEUED, ACTIVE or between, one end, and what was under way is told."""
+    document = with_goal()
+    document["steps"] = [{"id": f"s{n}", "type": "add_tag", "config": {"tag": f"t{n}"}} for n in range(6)]
+    await client.publish(document)
+    contacts = [await client.contact() for _ in range(25)]
+
+    async def race(contact_id: str) -> None:
+        execution_id = (await client.start("goal", contact_id)).execution.id
+        receipt = await client.publish_event(contact_id, "appointment_booked")
+        ended, _ = await client.watched_to_end(execution_id)
+        assert ended.reason == ("goal_achieved" if kinds(receipt) == ["GOAL_ACHIEVED"] else "completed")
+
+    await asyncio.gather(*(race(contact.id) for contact in contacts))
+    assert not any((await client.verify()).values())
+
+
+async def test_what_an_action_changes_is_an_event_with_its_cause(client: Client) -> None:
+    """R-TRIG-9: a tag that an execution adds triggers another workflow, once."""
+    await client.publish(
+        {
+            "key": "second",
+            "settings": {"triggers": [{"event": "tag_added", "match": {"value": "vip"}}]},
+            "steps": [{"id": "b", "type": "add_tag", "config": {"tag": "second"}}],
+        }
+    )
+    await client.publish(
+        {"key": "first", "steps": [{"id": "a", "type": "add_tag", "config": {"tag": "vip"}}]}
+    )
+    contact = await client.contact()
+    first = (await client.start("first", contact.id)).execution.id
+
+    async def both() -> bool:
+        return "second" in (await client.read_contact(contact.id)).tags
+
+    await until(both)
+    listed = await client.call(client.events.ListEvents, pb.ListEventsRequest(contact_id=contact.id))
+    caused = [event for event in listed.events if event.data["value"] == "vip"]
+    assert [event.cause_execution_id for event in caused] == [first]
+
+
+async def test_a_loop_is_refused_at_its_bound(world: World, client: Client) -> None:
+    """A-47: an execution tags its contact, the tag triggers the same workflow."""
+    await client.publish(
+        {
+            "key": "loop",
+            "settings": {"triggers": [{"event": "tag_added"}], "reentry": "always", "dedup_window": "0s"},
+            "steps": [
+                {"id": "off", "type": "remove_tag", "config": {"tag": "again"}},
+                {"id": "on", "type": "add_tag", "config": {"tag": "again"}},
+            ],
+        }
+    )
+    contact = await client.contact()
+    await client.start("loop", contact.id)
+
+    async def stopped() -> bool:
+        listed = await client.call(client.events.ListRefusals, pb.ListRefusalsRequest(kind="loop_blocked"))
+        return len(listed.refusals) == 1
+
+    await until(stopped)
+    # The one that began it, and those that its tags started: up to the bound.
+    assert len((await client.listed(page_size=100)).executions) == 11
+
+
+async def test_a_change_by_the_caller_is_an_event(client: Client) -> None:
+    await client.publish(
+        {
+            "key": "tagged",
+            "settings": {"triggers": [{"event": "tag_added", "match": {"value": "new"}}]},
+            "steps": [{"id": "b", "type": "add_tag", "config": {"tag": "seen"}}],
+        }
+    )
+    contact = await client.contact(tags=["old"])
+    await client.update_contact(contact.id, "tags", tags=["old", "new"])
+
+    async def seen() -> bool:
+        return "seen" in (await client.read_contact(contact.id)).tags
+
+    await until(seen)
+    assert len((await client.listed()).executions) == 1
