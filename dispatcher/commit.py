@@ -19,7 +19,7 @@ from dispatcher.settings import WorkerSettings
 from execution_engine import ports
 from execution_engine.advance import advance
 from execution_engine.model import LogEvent, LogRow, Status
-from execution_engine.moves import Hold
+from execution_engine.moves import Gate, Hold
 from execution_engine.outcome import Claimed, Event
 from execution_engine.run import Run
 from execution_engine.store import commits, leases
@@ -101,6 +101,7 @@ class Committer:
         reconcile: Callable[[list[Move]], None],
         lost: Callable[[list[Run]], None],
         hold: Callable[[UUID], Hold],
+        gate: Callable[[datetime], Gate],
         dice: random.Random,
     ) -> None:
         self._pool = pool
@@ -109,6 +110,7 @@ class Committer:
         self._reconcile = reconcile
         self._lost = lost
         self._hold = hold
+        self._gate = gate
         self._dice = dice
         self.sink: Sink[Pending] = Sink(
             self._fly,
@@ -154,13 +156,14 @@ class Committer:
     def _advance(self, batch: list[Pending], now: datetime) -> list[Move]:
         moves: list[Move] = []
         asked: list[Move] = []
+        gate = self._gate(now)
         for pending in batch:
             if pending.move is None:
                 run = pending.run
                 pending.config = run.config
                 try:
                     result = advance(
-                        run, pending.event, now, self._dice.random(), self._hold(run.workflow_id)
+                        run, pending.event, now, self._dice.random(), self._hold(run.workflow_id), gate
                     )
                 except Exception:
                     # One bad run must not take its batch down; its lease ends and its crashes are counted.

@@ -1,7 +1,7 @@
 """Compiled programs by workflow version, loaded in batches at claim; bounded; the driver asks it."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -24,11 +24,17 @@ log = structlog.get_logger(__name__)
 class Programs:
     """A cache of (program, names that templates may read) by (account, workflow, version)."""
 
-    def __init__(self, pool: asyncpg.Pool, vault: ports.Vault, catalogue: Callable[[], Catalogue]) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        vault: ports.Vault,
+        catalogue: Callable[[], Catalogue],
+        learned: Callable[[int, Mapping[str, Any]], None] | None = None,
+    ) -> None:
         self._pool = pool
         self._vault = vault
         self._catalogue = catalogue
-        self._accounts = Accounts(pool)
+        self._accounts = Accounts(pool, learned)
         self._cache: OrderedDict[Key, tuple[Program, dict[str, Any]]] = OrderedDict()
 
     async def attach(self, runs: Sequence[Run]) -> None:

@@ -113,6 +113,7 @@ def action_type_info(described: pb.ActionType) -> ActionTypeInfo:
         max_batch=described.max_batch or 1,
         key_window_s=_seconds(described.key_window),
         emits=tuple(sorted(described.emits.items())),
+        lanes=tuple(described.lanes),
     )
 
 

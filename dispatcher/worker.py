@@ -20,6 +20,7 @@ from dispatcher.commit import Committer, Pending
 from dispatcher.contacts import Contacts
 from dispatcher.dispatch import Dispatch
 from dispatcher.flights import Sink
+from dispatcher.gate import ProviderGate
 from dispatcher.heartbeat import Heartbeat, Held
 from dispatcher.measure import WorkerMetrics
 from dispatcher.programs import Programs
@@ -65,7 +66,8 @@ class Worker:
         self._shards = shards
         self._changed = changed
         self._metrics = metrics
-        self._programs = Programs(pool, vault, lambda: routing.catalogue)
+        self._gate = ProviderGate(pool)
+        self._programs = Programs(pool, vault, lambda: routing.catalogue, self._gate.learn_settings)
         self._runs: dict[UUID, Run] = {}
         self._paused: frozenset[UUID] = frozenset()
         self._draining = False
@@ -87,6 +89,7 @@ class Worker:
             reconcile=self._ask,
             lost=self._lose,
             hold=self._hold,
+            gate=self._gate.at,
             dice=dice,
         )
         self._dispatch = Dispatch(routing, settings, self._ended, self._found)
@@ -111,6 +114,11 @@ class Worker:
         if workflow_id in self._paused:
             return Hold.PARK
         return Hold.YIELD if self._draining else Hold.GO
+
+    @property
+    def gate(self) -> ProviderGate:
+        """What lets actions go to their providers."""
+        return self._gate
 
     async def refresh_paused(self) -> None:
         """Reads which workflows are paused; their runs stop before their next step."""
@@ -213,6 +221,7 @@ class Worker:
         for run, outcome in outcomes:
             if run.execution_id not in self._runs:
                 continue
+            self._gate.told(run, outcome)
             stale = isinstance(outcome, Succeeded) and self._touches_contact(run)
             self._move_on(run, outcome, stale_contact=stale)
 

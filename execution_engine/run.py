@@ -63,6 +63,7 @@ class Run:
     wait: JsonObject | None = None
     signals: list[JsonObject] = field(default_factory=list)
     blocked_by: str = ""
+    lanes: tuple[str, ...] = ()
     config: bytes = b""
     wake_at: datetime | None = None
     reason: str = ""

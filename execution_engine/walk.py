@@ -270,6 +270,7 @@ class Walk:
             run.blocked_by = blocked.lane
             self.wait_until(blocked.reason, blocked.until)
             return
+        run.blocked_by = ""
         run.status = Status.ACTIVE
         run.blocked_on = BlockedOn.NOTHING
         self.journal.begin_attempt(step)

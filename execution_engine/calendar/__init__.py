@@ -1,1 +1,1 @@
-"""Time rules: zones, business hours, holidays, cron; pure, `now` comes in."""
+"""Time rules: zones, business hours, holidays, waits, cron. Pure: `now` comes in, instants are UTC."""

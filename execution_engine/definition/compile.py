@@ -136,6 +136,7 @@ class _Compiler:
             needs_contact=bool(info.contact_fields) or "contact" in config.roots,
             max_batch=info.max_batch,
             emits=info.emits,
+            lanes=info.lanes,
         )
 
     def on_error(self, given: Any) -> OnError:

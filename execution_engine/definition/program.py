@@ -61,6 +61,7 @@ class ActionTypeInfo:
     max_batch: int
     key_window_s: float
     emits: tuple[tuple[str, str], ...] = ()
+    lanes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,7 @@ class ActionStep:
     max_batch: int
     emits: tuple[tuple[str, str], ...] = ()
     """Event type, and the config field whose value the event carries; told when the output says changed."""
+    lanes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import orjson
 
 from execution_engine import ports
 from execution_engine.model import AGEING_S, TERMINAL, BlockedOn, ExecutionView, Status
-from execution_engine.store import executions
+from execution_engine.store import executions, lanes
 
 _LIMIT = """SELECT a.active_limit, wf_now() AS now,
     (SELECT count(*) FROM execution e WHERE e.account_id = $1 AND e.status = 2) AS active
@@ -95,7 +95,19 @@ async def explain(
     wait: dict[str, Any] = {}
     if row["wait_seq"] and row["wait_sealed"]:
         wait = orjson.loads(vault.open(ports.WAIT, account_id, row["wait_sealed"]))
-    return [*blockers, _waiting(view, wait)]
+    return [*blockers, _waiting(await _until_lane_opens(connection, account_id, view), wait)]
+
+
+async def _until_lane_opens(
+    connection: asyncpg.Connection, account_id: int, view: ExecutionView
+) -> ExecutionView:
+    """A turn in a lane may come later than was said when it was given out."""
+    if not view.blocked_by or view.wake_at is None:
+        return view
+    owner = 0 if view.blocked_on is BlockedOn.EXECUTOR else account_id
+    lane = await lanes.find(connection, owner, view.blocked_by)
+    known = [at for at in (lane.paused_until, lane.open_until) if at is not None] if lane is not None else []
+    return replace(view, wake_at=max([view.wake_at, *known]))
 
 
 async def _due(

@@ -204,6 +204,7 @@ def _run(row: asyncpg.Record, vault: ports.Vault) -> Run:
         not_before=row["not_before"],
         wait_seq=row["wait_seq"],
         wait=_opened(vault, ports.WAIT, account_id, row["wait_sealed"]),
+        blocked_by=row["blocked_by"],
         signals=_opened(vault, ports.SIGNALS, account_id, row["signals_sealed"]) or [],
     )
 

@@ -292,3 +292,16 @@ step_count = sa.Table(
     sa.Column("failed", sa.BigInteger, nullable=False),
     sa.Column("waiting", sa.BigInteger, nullable=False),
 )
+lane = sa.Table(
+    "lane",
+    METADATA,
+    sa.Column("account_id", sa.BigInteger, primary_key=True),
+    sa.Column("lane", sa.Text, primary_key=True),
+    sa.Column("paused_until", sa.DateTime(timezone=True)),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("opened", sa.Integer, nullable=False),
+    sa.Column("open_until", sa.DateTime(timezone=True)),
+    sa.Column("day", sa.Date),
+    sa.Column("used_today", sa.BigInteger, nullable=False),
+    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+)

@@ -22,7 +22,7 @@ from dispatcher.settings import WorkerSettings
 from dispatcher.settle import Settler
 from dispatcher.shards import Shards
 from dispatcher.worker import Worker
-from execution_engine.store import leases
+from execution_engine.store import counts, leases
 from execution_engine.store.hints import CHANGED, DUE, HintListener, HintSender
 from execution_engine.store.sql import statement
 from services.runtime import metrics
@@ -49,6 +49,8 @@ _SHARE_OUT_S = 1.0
 _PAUSED_S = 0.5
 _PARTITIONS_S = 3600.0
 _STRAYS_S = 5.0
+_LANES_S = 0.5
+_COUNTS_S = 5.0
 _UNPARK_STRAYS = statement("unpark_strays")
 PLANNER = {
     # The hot statements join a few hundred keys with large tables. Plans are cached while tables are
@@ -117,6 +119,7 @@ async def main(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -
     await _make_partitions(pool)
     await routing.wait_complete(30.0)
     await shards.join()
+    await worker.gate.take_over(sorted(shards.owned))
     stack.push_async_callback(shards.leave)
     heartbeat = await stack.enter_async_context(
         Heartbeat(settings.database_url, shards.worker_id, worker_settings, worker.held)
@@ -146,16 +149,25 @@ def _keep_house(
         if heartbeat.retired:
             # Another worker took this one for dead: the supervisor starts a new incarnation.
             raise FatalError("retired by another worker")
-        if await shards.share_out():
+        if gained := await shards.share_out():
+            await worker.gate.take_over(sorted(gained))
             worker.claimer.slots.forget()
             worker.claimer.hint(None)
 
     supervise(stack, periodic(_SHARE_OUT_S, share_out, stop, name="share_out"), "share_out")
+    supervise(stack, periodic(_LANES_S, worker.gate.keep, stop, name="lanes"), "lanes")
+    supervise(stack, periodic(_COUNTS_S, lambda: _fold_counts(pool), stop, name="counts"), "counts")
     supervise(stack, periodic(_PAUSED_S, worker.refresh_paused, stop, name="paused"), "paused")
     supervise(stack, periodic(_STRAYS_S, lambda: _unpark_strays(pool), stop, name="unpark"), "unpark")
     supervise(
         stack, periodic(_PARTITIONS_S, lambda: _make_partitions(pool), stop, name="partitions"), "partitions"
     )
+
+
+async def _fold_counts(pool: asyncpg.Pool) -> None:
+    async with pool.acquire() as connection:
+        while await counts.fold(connection):
+            pass
 
 
 async def _unpark_strays(pool: asyncpg.Pool) -> None:

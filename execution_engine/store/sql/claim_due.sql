@@ -33,4 +33,4 @@ RETURNING d.paused, e.account_id, e.execution_id, e.workflow_id, e.contact_id, e
     old.status AS was, old.lane AS lane_was, old.wake_at AS due_at, e.blocked_on, e.fence, e.rev, e.step, e.visit, e.attempt,
     e.failures, e.crashes, e.attempt_open, e.open_seq, e.open_at, e.steps_run, e.log_seq, e.log_hash,
     e.input_sealed, e.state_sealed, e.asks, e.ask, e.ask_detail, e.held_on, e.resume_at, e.not_before, e.wait_seq,
-    e.wait_sealed, e.signals_sealed, wf_now() AS now
+    e.wait_sealed, e.signals_sealed, e.blocked_by, wf_now() AS now

@@ -146,5 +146,5 @@ ACTION: Final = ActionDefinition(
     preview=preview,
     contact_fields=("email",),
     sensitive_fields=("to", "subject", "text", "html", "reply_to"),
-    lanes=("smtp",),
+    lanes=("email",),
 )

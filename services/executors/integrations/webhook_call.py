@@ -180,5 +180,5 @@ ACTION: Final = ActionDefinition(
     sensitive_fields=("url", "headers", "body"),
     timeout=timedelta(seconds=20),
     max_retries=5,
-    lanes=("webhook",),
+    lanes=("webhook:{url}",),
 )

@@ -18,6 +18,7 @@ from google.rpc.status_pb2 import Status
 from wayfarer.crm.v1 import contact_pb2
 from wayfarer.crm.v1 import contact_service_pb2 as contact_pb
 from wayfarer.crm.v1.contact_service_pb2_grpc import ContactServiceStub
+from wayfarer.event.v1 import event_pb2
 from wayfarer.event.v1 import event_service_pb2 as event_pb
 from wayfarer.event.v1.event_service_pb2_grpc import EventServiceStub
 from wayfarer.execution.v1 import execution_pb2
@@ -288,3 +289,10 @@ def waiting(key: str = "waiting", **settings: Any) -> dict[str, Any]:
         {"id": "after", "type": "add_tag", "config": {"tag": "after"}},
     ]
     return {"key": key, "steps": steps, **({"settings": settings} if settings else {})}
+
+
+def kinds(receipt: event_pb.Receipt) -> list[str]:
+    """What an event did, in short."""
+    assert not receipt.error.reason, receipt.error
+    names = (event_pb2.ConsequenceKind.Name(one.kind) for one in receipt.consequences)
+    return [name.removeprefix("CONSEQUENCE_KIND_") for name in names]
