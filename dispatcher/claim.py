@@ -8,6 +8,7 @@ entries; the sweep below it, every second, finds whatever arrived late.
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -18,7 +19,7 @@ import structlog
 from dispatcher.settings import WorkerSettings
 from dispatcher.shards import Shards
 from execution_engine import ports
-from execution_engine.model import LEASED_LANE
+from execution_engine.model import AGEING_S, LEASED_LANE
 from execution_engine.store import leases
 from execution_engine.store.faults import DATABASE_FAULTS
 from execution_engine.store.leases import Ask, Claim
@@ -29,7 +30,14 @@ _TRAIL = timedelta(seconds=2)
 _SWEEP_S = 1.0
 _MOST_ASKS = 64
 _RECOUNT_S = 1.0
+_INTERLEAVED = 4
+"""Executions claimed from one lane at a time where an account's lanes compete for slots."""
 log = structlog.get_logger(__name__)
+
+
+def _aged(due: float, key: tuple[int, int]) -> float:
+    lane = key[1]
+    return due if lane == LEASED_LANE else due + AGEING_S[lane - 1]
 
 
 class Slots:
@@ -43,6 +51,10 @@ class Slots:
     def learn_limit(self, account_id: int, limit: int) -> None:
         """The account's limit as just read."""
         self._limit[account_id] = limit
+
+    def active(self, account_id: int) -> int:
+        """How many executions of the account are ACTIVE."""
+        return self._active.get(account_id, 0)
 
     def free(self, account_id: int) -> int:
         """How many more executions of the account may become ACTIVE."""
@@ -122,9 +134,11 @@ class Claimer:
         if accounts is None or len(accounts) > _MOST_ASKS:
             self._hinted = True
         else:
+            now = time.monotonic() + self._ahead
             for account_id in accounts:
                 for lane in (1, 2, 3):
-                    self._due[(account_id, lane)] = 0.0
+                    # What is known to have been due for longer keeps its age.
+                    self._due[(account_id, lane)] = min(self._due.get((account_id, lane), now), now)
         self.wake.set()
 
     def freed(self, account_id: int) -> None:
@@ -198,10 +212,18 @@ class Claimer:
             self._watermark = max(self._watermark, min(min(d.wake_at for d in found), found[0].now) - _TRAIL)
 
     async def _asks(self, room: int) -> list[Ask]:
-        """Shares the room between the accounts and lanes that are due, longest due first."""
+        """Shares the room between the accounts and lanes that are due.
+
+        Within an account the longest due goes first, a lane of lower priority standing some time behind.
+        Between accounts, those that hold more than their share come last, however long theirs are due.
+        """
         now = time.monotonic() + self._ahead
-        ready = sorted((at, key) for key, at in self._due.items() if at <= now)
-        unknown = self.slots.uncounted({key[0] for _, key in ready})
+        due = [(at, key) for key, at in self._due.items() if at <= now]
+        accounts = {key[0] for _, key in due}
+        share = self._settings.max_runs // max(len(accounts), 1)
+        ready = sorted(due, key=lambda one: (self.slots.active(one[1][0]) > share, _aged(*one)))
+        lanes = Counter(key[0] for _, key in ready if key[1] != LEASED_LANE)
+        unknown = self.slots.uncounted(accounts)
         if unknown:
             async with self._pool.acquire() as connection:
                 self.slots.counted(await leases.count_active(connection, unknown))
@@ -212,12 +234,18 @@ class Claimer:
             if room <= 0 or len(asks) == _MOST_ASKS:
                 break
             quota = min(each, room)
+            competes = False
             if lane != LEASED_LANE:
-                quota = min(quota, self.slots.free(account_id) - granted.get(account_id, 0))
+                free = self.slots.free(account_id) - granted.get(account_id, 0)
+                competes = lanes[account_id] > 1 and free < each * lanes[account_id]
+                if competes:
+                    # Slots are few: a few at a time, so that priorities are weighed again for the next.
+                    quota = min(quota, _INTERLEAVED)
+                quota = min(quota, free)
             if quota <= 0:
                 continue
             granted[account_id] = granted.get(account_id, 0) + quota
-            asks.append(Ask(account_id, lane, quota))
+            asks.append(Ask(account_id, lane, quota, competes))
             room -= quota
         return asks
 
@@ -245,6 +273,8 @@ class Claimer:
                 self._due.pop(key, None)  # drained; the next discovery, hint or commit tells more
             else:
                 self._due[key] = latest[key].timestamp()
+                if ask.competes:
+                    self._hinted = True  # whose turn is next depends on what is left: look anew
         if claims:
             self._take(claims)
 

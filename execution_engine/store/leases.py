@@ -51,6 +51,8 @@ class Ask:
     account_id: int
     lane: int
     quota: int
+    competes: bool = False
+    """Whether other lanes of the account want the same slots."""
 
 
 @dataclass(frozen=True, slots=True)

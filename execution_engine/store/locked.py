@@ -79,7 +79,7 @@ class Locked:
         self._wait_sealed: bytes | None = row["wait_sealed"]
         self.signals: list[Signal] = self._open(ports.SIGNALS, row["signals_sealed"]) or []
         self.now: datetime = row["now"]
-        self._counts: list[tuple[int, Count]] = []
+        self._counts: list[tuple[int, str, Count]] = []
 
     @property
     def driven(self) -> bool:
@@ -119,7 +119,8 @@ class Locked:
 
     def count(self, position: int, what: Count) -> None:
         """Counts for the step at `position`, or (END) for the version as a whole."""
-        self._counts.append((position, what))
+        name = self._outline[position][0] if position != END else ""
+        self._counts.append((self.version, name, what))
 
     def append(
         self, event: LogEvent, detail: Mapping[str, object] | None = None, failure: Failure | None = None
@@ -227,9 +228,8 @@ class Locked:
         records = [log_record(self._vault, self.account_id, self.execution_id, row) for row in self._rows]
         await append(connection, records)
         tally = Tally()
-        for position, what in self._counts:
-            name = self._outline[position][0] if position != END else ""
-            tally.add((self.account_id, self.workflow_id, self.version, name), what)
+        for version, name, what in self._counts:
+            tally.add((self.account_id, self.workflow_id, version, name), what)
         await tally.write(connection)
 
     async def ask(self, connection: asyncpg.Connection, what: Ask) -> None:

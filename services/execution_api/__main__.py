@@ -11,6 +11,7 @@ import asyncpg
 from prometheus_client import CollectorRegistry
 from wayfarer.crm.v1.contact_service_pb2_grpc import add_ContactServiceServicer_to_server
 from wayfarer.event.v1.event_service_pb2_grpc import add_EventServiceServicer_to_server
+from wayfarer.execution.v1.bulk_service_pb2_grpc import add_BulkServiceServicer_to_server
 from wayfarer.execution.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
 from wayfarer.execution.v1.wait_service_pb2_grpc import add_WaitServiceServicer_to_server
 from wayfarer.execution.v1.workflow_service_pb2_grpc import add_WorkflowServiceServicer_to_server
@@ -19,6 +20,8 @@ from dispatcher.routing import Routing
 from execution_engine.store.hints import CHANGED, DUE, HintListener, HintSender
 from execution_engine.store.workflows import Outlines
 from services.execution_api.auth import AuthInterceptor
+from services.execution_api.bulk_runner import TICK_S, BulkRunner
+from services.execution_api.bulk_servicer import BulkServicer
 from services.execution_api.contact_servicer import ContactServicer
 from services.execution_api.crm_records import CrmRecords
 from services.execution_api.errors import translate
@@ -45,6 +48,7 @@ _SERVICES = (
     "wayfarer.execution.v1.ExecutionService",
     "wayfarer.execution.v1.WorkflowService",
     "wayfarer.execution.v1.WaitService",
+    "wayfarer.execution.v1.BulkService",
     "wayfarer.event.v1.EventService",
     "wayfarer.crm.v1.ContactService",
 )
@@ -103,6 +107,8 @@ async def main(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -
     starts = Starts(pool, vault, outlines, due)
     supervise(stack, periodic(_OWED_S, records.sweep, stop, name="owed"), "owed")
     supervise(stack, intake.run(stop), "intake")
+    runner = BulkRunner(pool, vault, outlines, records, due)
+    supervise(stack, periodic(TICK_S, runner.sweep, stop, name="bulk"), "bulk")
     supervise(stack, periodic(_FORGET_S, lambda: _forget_requests(pool), stop, name="forget"), "forget")
     # Without its families the API would refuse every workflow as of unknown types: give them a moment.
     await routing.wait_complete(_FAMILIES_S)
@@ -113,6 +119,7 @@ async def main(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -
                 lambda server: add_ExecutionServiceServicer_to_server(
                     ExecutionServicer(engine, starts, watching, due), server
                 ),
+                lambda server: add_BulkServiceServicer_to_server(BulkServicer(engine), server),
                 lambda server: add_WaitServiceServicer_to_server(WaitServicer(engine, due), server),
                 lambda server: add_EventServiceServicer_to_server(EventServicer(engine, intake), server),
                 lambda server: add_WorkflowServiceServicer_to_server(WorkflowServicer(engine, due), server),

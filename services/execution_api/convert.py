@@ -10,6 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 from wayfarer.common.v1 import failure_pb2
+from wayfarer.crm.v1.contact_record_service_pb2 import ContactRecord
 from wayfarer.execution.v1 import execution_pb2 as pb
 from wayfarer.execution.v1 import execution_service_pb2 as service_pb
 from wayfarer.execution.v1 import workflow_pb2, workflow_service_pb2
@@ -17,6 +18,7 @@ from wayfarer.execution.v1 import workflow_pb2, workflow_service_pb2
 from execution_engine.errors import InvalidValue
 from execution_engine.masking import mask_config
 from execution_engine.model import ExecutionView, LogRow, OutcomeCode, Status
+from execution_engine.store.contacts import ContactRow
 from execution_engine.store.counts import StepCount
 from execution_engine.store.explain import Blocker
 from execution_engine.store.verify import Check
@@ -184,3 +186,21 @@ def blocker(one: Blocker) -> service_pb.Blocker:
         position=one.position,
         detail=dict(one.detail),
     )
+
+
+def contact_scope(row: ContactRow, record: ContactRecord | None) -> dict[str, Any]:
+    """A contact as conditions read it, like the worker's (dispatcher/contacts.py)."""
+    data = orjson.loads(record.data) if record is not None and record.data else {}
+    return {
+        "first_name": "",
+        "last_name": "",
+        "time_zone": "",
+        "fields": {},
+        **data,
+        "id": str(row.contact_id),
+        "external_id": row.external_id,
+        "email": row.email,
+        "phone": row.phone,
+        "opted_out": row.opted_out,
+        "tags": list(record.tags) if record is not None else [],
+    }

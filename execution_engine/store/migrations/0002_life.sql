@@ -184,6 +184,5 @@ GRANT SELECT ON step_count TO wayfarer_api;
 GRANT SELECT (account_id, event_id, contact_id, type, occurred_at, received_at, data_sealed) ON event TO wayfarer_worker;
 GRANT INSERT ON event_inbox TO wayfarer_worker;
 GRANT SELECT ON listening TO wayfarer_worker;
-GRANT SELECT, INSERT, DELETE ON step_delta TO wayfarer_worker;
+GRANT SELECT, INSERT, UPDATE, DELETE ON step_delta TO wayfarer_worker;
 GRANT SELECT, INSERT, UPDATE ON step_count TO wayfarer_worker;
--- Registering a wait locks the contact's gate, which is a write.

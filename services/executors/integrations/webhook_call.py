@@ -179,6 +179,5 @@ ACTION: Final = ActionDefinition(
     preview=preview,
     sensitive_fields=("url", "headers", "body"),
     timeout=timedelta(seconds=20),
-    max_retries=5,
     lanes=("webhook:{url}",),
 )

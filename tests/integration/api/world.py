@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
+import aiohttp
 import asyncpg
 import grpc
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -24,6 +25,7 @@ from wayfarer.event.v1.event_service_pb2_grpc import EventServiceStub
 from wayfarer.execution.v1 import execution_pb2
 from wayfarer.execution.v1 import execution_service_pb2 as pb
 from wayfarer.execution.v1 import workflow_service_pb2 as workflow_pb
+from wayfarer.execution.v1.bulk_service_pb2_grpc import BulkServiceStub
 from wayfarer.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
 from wayfarer.execution.v1.wait_service_pb2_grpc import WaitServiceStub
 from wayfarer.execution.v1.workflow_service_pb2_grpc import WorkflowServiceStub
@@ -98,6 +100,7 @@ class Client:
         self.contacts = ContactServiceStub(channel)
         self.waits = WaitServiceStub(channel)
         self.events = EventServiceStub(channel)
+        self.bulk = BulkServiceStub(channel)
 
     async def call(self, method: Any, request: Any) -> Any:
         """One unary call."""
@@ -245,6 +248,22 @@ class World:
                 f"SELECT count(*) FROM {table} WHERE account_id = $1", client.account_id
             )
         return counts
+
+    async def misbehave(self, path: str, **rule: Any) -> str:
+        """Makes the receiver misbehave at a path of its own; the URL."""
+        async with aiohttp.ClientSession() as session:
+            answer = await session.post(
+                f"{self.stack.receiver_url}/rules", json={"match": f"/hooks/{path}", **rule}
+            )
+            assert answer.status < 300, await answer.text()
+        return f"{self.stack.receiver_url}/hooks/{path}"
+
+    async def requests_at(self, path: str) -> list[dict[str, Any]]:
+        """What the receiver got at a path."""
+        async with aiohttp.ClientSession() as session:
+            answer = await session.get(f"{self.stack.receiver_url}/requests")
+            found: list[dict[str, Any]] = await answer.json()
+        return [request for request in found if request["path"] == f"/hooks/{path}"]
 
     async def let_pass(self, time: timedelta) -> None:
         """Moves the engine's clock on, once nothing is leased (a lease's end is a time too)."""
