@@ -100,7 +100,7 @@ async def create(
     state = BulkState.GATHERING if gathers else BulkState.RUNNING
     # The items say which; what else was asked is kept.
     kept = replace(params, contacts=(), chosen=replace(params.chosen, ids=()))
-    sealed = vault.seal(ports.BULK, account_id, orjson.dumps(asdict(kept)))
+    sealed = vault.seal(ports.BULK, account_id, orjson.dumps(asdict(kept), default=str))
     await connection.execute(
         _INSERT, account_id, operation_id, params.kind, state, sealed, actor, pace.per_tick, pace.tick, now
     )
