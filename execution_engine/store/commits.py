@@ -17,7 +17,7 @@ from execution_engine import ports
 from execution_engine.model import LogRow, Status
 from execution_engine.moves import Advance
 from execution_engine.run import JsonObject, Run
-from execution_engine.store import changes, counts, lookback
+from execution_engine.store import changes, counts, lookback, notices
 from execution_engine.store.sql import statement
 
 _ADVANCE = statement("advance_runs")
@@ -99,6 +99,7 @@ async def commit(
     landed = [move for move in moves if move.run.execution_id in written]
     await counts.add(connection, [(m.run, m.result.counts) for m in landed])
     await changes.tell(connection, vault, [(m.run, m.result) for m in landed if m.result.output], now)
+    await notices.add(connection, [m.run for m in landed if m.run.status is Status.FAILED], now)
     for move in landed:
         if move.result.contact_changes:
             await _change_address(connection, vault, move, now)

@@ -333,3 +333,32 @@ bulk_item = sa.Table(
     sa.Column("outcome", sa.Text, nullable=False),
     sa.Column("execution_id", sa.Uuid),
 )
+failure_notice = sa.Table(
+    "failure_notice",
+    METADATA,
+    sa.Column("account_id", sa.BigInteger, primary_key=True),
+    sa.Column("execution_id", sa.Uuid, primary_key=True),
+    sa.Column("failed_seq", sa.Integer, primary_key=True),
+    sa.Column("workflow_id", sa.Uuid, nullable=False),
+    sa.Column("step_id", sa.Text, nullable=False),
+    sa.Column("error_class", sa.SmallInteger, nullable=False),
+    sa.Column("code", sa.Text, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("failed_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("notice_id", sa.Uuid),
+    sa.Column("closed_at", sa.DateTime(timezone=True)),
+)
+notice = sa.Table(
+    "notice",
+    METADATA,
+    sa.Column("account_id", sa.BigInteger, primary_key=True),
+    sa.Column("notice_id", sa.Uuid, primary_key=True),
+    sa.Column("workflow_id", sa.Uuid, nullable=False),
+    sa.Column("step_id", sa.Text, nullable=False),
+    sa.Column("error_class", sa.SmallInteger, nullable=False),
+    sa.Column("code", sa.Text, nullable=False),
+    sa.Column("targets", sa.Text, nullable=False),
+    sa.Column("tries", sa.SmallInteger, nullable=False),
+    sa.Column("made_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("next_at", sa.DateTime(timezone=True)),
+)

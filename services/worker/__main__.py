@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from dispatcher.contacts import Contacts
 from dispatcher.heartbeat import Heartbeat
 from dispatcher.measure import WorkerMetrics
+from dispatcher.notices import Notifier
 from dispatcher.routing import Routing
 from dispatcher.settings import WorkerSettings
 from dispatcher.settle import Settler
@@ -130,6 +131,8 @@ async def main(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -
     _keep_house(stack, stop, pool, worker, shards, heartbeat)
     settler = Settler(pool, vault, routing, shards)
     supervise(stack, periodic(1.0, settler.sweep, stop, name="settle"), "settle")
+    notifier = Notifier(pool, vault, routing, shards)
+    supervise(stack, periodic(1.0, notifier.sweep, stop, name="notices"), "notices")
     supervise(stack, worker.claimer.run(stop), "claim")
     log.info("worker_ready", worker_id=shards.worker_id, shards=len(shards.owned))
     await stop.wait()
