@@ -60,6 +60,10 @@ class Pace:
     tick: timedelta
 
 
+BRISK = Pace(100, timedelta(milliseconds=100))
+"""The pace of an operation for which none was asked: 1,000 a second."""
+
+
 @dataclass(frozen=True, slots=True)
 class Params:
     """What an operation was asked to do; each kind reads its own."""

@@ -5,18 +5,24 @@
     ├── Refused                 the state of things does not allow it
     │   ├── WorkflowNotActive   WORKFLOW_NOT_ACTIVE
     │   ├── WorkflowArchived    WORKFLOW_ARCHIVED
+    │   ├── WorkflowNotEditable WORKFLOW_NOT_EDITABLE
+    │   ├── StepLimit           STEP_LIMIT
+    │   ├── LastAdminKey        LAST_ADMIN_KEY
     │   ├── IllegalTransition   ILLEGAL_TRANSITION
     │   └── ContactOptedOut     CONTACT_OPTED_OUT
     ├── Conflict                it clashes with what is there
     │   ├── ReentryRefused      REENTRY_REFUSED
     │   ├── RequestIdReused     REQUEST_ID_REUSED
+    │   ├── DraftChanged        DRAFT_CHANGED
     │   └── ExternalIdTaken     EXTERNAL_ID_TAKEN
     ├── Invalid                 the input breaks a rule
     │   ├── DocumentMalformed   DOCUMENT_MALFORMED
     │   ├── WorkflowInvalid     WORKFLOW_INVALID
     │   ├── PageTokenInvalid    PAGE_TOKEN_INVALID
-    │   └── InvalidValue        VALUE_INVALID
+    │   ├── InvalidValue        VALUE_INVALID
+    │   └── InvalidValues       VALUES_INVALID
     ├── Unauthenticated         UNAUTHENTICATED
+    ├── RoleRequired            ROLE_REQUIRED
     ├── Overloaded              OVERLOADED
     └── ExecutorUnavailable     EXECUTOR_UNAVAILABLE
 
@@ -71,6 +77,33 @@ class WorkflowArchived(Refused):
         super().__init__("Workflow is archived", workflow=workflow)
 
 
+class WorkflowNotEditable(Refused):
+    """A change of single steps while the workflow runs."""
+
+    reason = "WORKFLOW_NOT_EDITABLE"
+
+    def __init__(self, workflow: str) -> None:
+        super().__init__("Workflow must be draft or paused", workflow=workflow)
+
+
+class StepLimit(Refused):
+    """One step too many."""
+
+    reason = "STEP_LIMIT"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"a workflow has at most {limit} steps", limit=str(limit))
+
+
+class LastAdminKey(Refused):
+    """The account would be left without a key that can make others."""
+
+    reason = "LAST_ADMIN_KEY"
+
+    def __init__(self) -> None:
+        super().__init__("the account's last ADMIN key cannot be revoked: make another first")
+
+
 class IllegalTransition(Refused):
     """A move that the state table does not have."""
 
@@ -111,6 +144,15 @@ class RequestIdReused(Conflict):
 
     def __init__(self, request_id: str) -> None:
         super().__init__("this request id was used with another payload", request_id=request_id)
+
+
+class DraftChanged(Conflict):
+    """Somebody else changed the draft meanwhile."""
+
+    reason = "DRAFT_CHANGED"
+
+    def __init__(self, workflow: str) -> None:
+        super().__init__("the draft has changed since it was read", workflow=workflow)
 
 
 class ExternalIdTaken(Conflict):
@@ -168,6 +210,25 @@ class InvalidValue(Invalid):
     def __init__(self, field: str, rule: str, message: str) -> None:
         super().__init__(f"{field}: {message}", field=field, rule=rule)
         self.field, self.rule = field, rule
+
+
+class InvalidValues(Invalid):
+    """Several fields break rules: all of them at once."""
+
+    reason = "VALUES_INVALID"
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__(f"{faults[0].path}: {faults[0].message}", faults=str(len(faults)))
+        self.faults = tuple(faults)
+
+
+class RoleRequired(WayfarerError):
+    """The key's role does not allow this."""
+
+    reason = "ROLE_REQUIRED"
+
+    def __init__(self, role: str) -> None:
+        super().__init__(f"this needs a key with the role {role}", role=role)
 
 
 class Unauthenticated(WayfarerError):

@@ -21,6 +21,7 @@ class Status(IntEnum):
     CANCELLED = 7
 
 
+LIVE = (Status.QUEUED, Status.ACTIVE, Status.PAUSED, Status.WAITING)
 TERMINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
 
 

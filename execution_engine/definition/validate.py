@@ -47,6 +47,13 @@ def validate(document: Document, catalogue: Catalogue) -> list[Fault]:
     return [_placed(fault, document.positions) for fault in checker.faults]
 
 
+def validate_step(step: Mapping[str, Any], catalogue: Catalogue) -> list[Fault]:
+    """Faults of one step by itself, their paths within it; where it leads is the document's affair."""
+    checker = _Checker({}, catalogue)
+    checker.step({"id": "step", **step}, "step", links=False)
+    return [replace(fault, path=fault.path.removeprefix("step.")) for fault in checker.faults]
+
+
 def action_configs(document: Document, catalogue: Catalogue) -> list[tuple[str, str, dict[str, Any]]]:
     """(path of config, action type, config) of each action of a known type, for its executor to check."""
     steps = document.data.get("steps") if isinstance(document.data, dict) else None
@@ -186,7 +193,7 @@ class _Checker:
         else:
             self.ids[step_id] = place
 
-    def step(self, step: Mapping[str, Any], path: str) -> None:
+    def step(self, step: Mapping[str, Any], path: str, *, links: bool = True) -> None:
         kind = step.get("type")
         config = step.get("config", {})
         if not isinstance(config, dict):
@@ -198,15 +205,17 @@ class _Checker:
             self.keys(step, _CONTROL_KEYS, path)
             control = CONTROL_STEPS[kind]
             self.faults += control.check(config, f"{path}.config")
-            for key, target in control.targets(config).items():
+            for key, target in control.targets(config).items() if links else ():
                 self.target(target, f"{path}.config.{key}")
         else:
             self.keys(step, _STEP, path)
-            self.action(kind, step, config, path)
-        if "next" in step:
+            self.action(kind, step, config, path, links=links)
+        if "next" in step and links:
             self.target(step["next"], f"{path}.next")
 
-    def action(self, kind: str, step: Mapping[str, Any], config: Mapping[str, Any], path: str) -> None:
+    def action(
+        self, kind: str, step: Mapping[str, Any], config: Mapping[str, Any], path: str, *, links: bool
+    ) -> None:
         if kind not in self.catalogue.types:
             near = get_close_matches(kind, [*self.catalogue.types, *CONTROL_STEPS], 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -217,7 +226,8 @@ class _Checker:
             self.fault(f"{path}.config", "template", str(error))
         on_error = step.get("on_error", "retry")
         if isinstance(on_error, dict) and set(on_error) == {"go_to"}:
-            self.target(on_error["go_to"], f"{path}.on_error.go_to")
+            if links:
+                self.target(on_error["go_to"], f"{path}.on_error.go_to")
         elif on_error not in ("retry", "skip", "fail"):
             self.fault(f"{path}.on_error", "choice", "must be retry, skip, fail or {go_to: STEP}")
         if step.get("on_unknown", "continue") not in ("continue", "fail", "hold"):

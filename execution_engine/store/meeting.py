@@ -11,14 +11,13 @@ import asyncpg
 from execution_engine.definition import patterns
 from execution_engine.definition.program import END
 from execution_engine.definition.triggers import CONTACT_UPDATED, Watch
-from execution_engine.model import BlockedOn, LogEvent, Status
+from execution_engine.model import LIVE, BlockedOn, LogEvent, Status
 from execution_engine.moves import Count
 from execution_engine.receipts import Consequence, ConsequenceKind
 from execution_engine.signals import Ask, SignalKind, first, signal
 from execution_engine.store.definitions import Definitions, Watched
 from execution_engine.store.locked import Locked
 
-_LIVE = (Status.QUEUED, Status.ACTIVE, Status.PAUSED, Status.WAITING)
 Event = dict[str, Any]
 
 
@@ -26,7 +25,7 @@ async def meet(
     connection: asyncpg.Connection, definitions: Definitions, row: Locked, event: Event
 ) -> list[Consequence]:
     """What the event does to one execution, written. It may be of no concern to it: then nothing."""
-    if row.status not in _LIVE:
+    if row.status not in LIVE:
         return []
     watched = await definitions.of(connection, row.account_id, row.workflow_id, row.version)
     watch = _met(row, watched, event)

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -120,6 +121,20 @@ async def put_draft(
             raise WorkflowArchived(key)
         await connection.execute(_DRAFT, account_id, known.workflow_id, name, sealed, steps)
     return await find(connection, vault, account_id, key), made is not None
+
+
+async def replace_draft(
+    connection: asyncpg.Connection,
+    vault: ports.Vault,
+    account_id: int,
+    workflow: WorkflowView,
+    document: dict[str, Any],
+) -> WorkflowView:
+    """Makes an edited document the draft. The workflow must be locked; its key stays."""
+    sealed = vault.seal(ports.DOCUMENT, account_id, orjson.dumps(document))
+    steps = len(document["steps"])
+    await connection.execute(_DRAFT, account_id, workflow.workflow_id, workflow.name, sealed, steps)
+    return await find(connection, vault, account_id, workflow.key)
 
 
 async def publish(

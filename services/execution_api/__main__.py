@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from wayfarer.crm.v1.contact_service_pb2_grpc import add_ContactServiceServicer_to_server
 from wayfarer.event.v1.event_service_pb2_grpc import add_EventServiceServicer_to_server
 from wayfarer.execution.v1.bulk_service_pb2_grpc import add_BulkServiceServicer_to_server
+from wayfarer.execution.v1.editing_service_pb2_grpc import add_EditingServiceServicer_to_server
 from wayfarer.execution.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
 from wayfarer.execution.v1.wait_service_pb2_grpc import add_WaitServiceServicer_to_server
 from wayfarer.execution.v1.workflow_service_pb2_grpc import add_WorkflowServiceServicer_to_server
@@ -24,6 +25,7 @@ from services.execution_api.bulk_runner import TICK_S, BulkRunner
 from services.execution_api.bulk_servicer import BulkServicer
 from services.execution_api.contact_servicer import ContactServicer
 from services.execution_api.crm_records import CrmRecords
+from services.execution_api.editing_servicer import EditingServicer
 from services.execution_api.errors import translate
 from services.execution_api.event_servicer import EventServicer
 from services.execution_api.execution_servicer import ExecutionServicer
@@ -47,6 +49,7 @@ from services.runtime.process import launch
 _SERVICES = (
     "wayfarer.execution.v1.ExecutionService",
     "wayfarer.execution.v1.WorkflowService",
+    "wayfarer.execution.v1.EditingService",
     "wayfarer.execution.v1.WaitService",
     "wayfarer.execution.v1.BulkService",
     "wayfarer.event.v1.EventService",
@@ -120,6 +123,7 @@ async def main(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -
                     ExecutionServicer(engine, starts, watching, due), server
                 ),
                 lambda server: add_BulkServiceServicer_to_server(BulkServicer(engine), server),
+                lambda server: add_EditingServiceServicer_to_server(EditingServicer(engine), server),
                 lambda server: add_WaitServiceServicer_to_server(WaitServicer(engine, due), server),
                 lambda server: add_EventServiceServicer_to_server(EventServicer(engine, intake), server),
                 lambda server: add_WorkflowServiceServicer_to_server(WorkflowServicer(engine, due), server),

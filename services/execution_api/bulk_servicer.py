@@ -9,10 +9,10 @@ from google.protobuf.duration_pb2 import Duration
 from wayfarer.execution.v1 import bulk_service_pb2 as pb
 from wayfarer.execution.v1 import bulk_service_pb2_grpc
 
-from execution_engine.bulk import BulkKind, BulkState, Chosen, Pace, Params, Removed
+from execution_engine.bulk import BRISK, BulkKind, BulkState, Chosen, Pace, Params, Removed
 from execution_engine.definition.conditions import CONTACT_ROOTS, Condition, ConditionInvalid
 from execution_engine.errors import InvalidValue, WorkflowNotActive
-from execution_engine.model import ErrorClass, Priority, Status, WorkflowStatus
+from execution_engine.model import LIVE, ErrorClass, Priority, Status, WorkflowStatus
 from execution_engine.store import bulk, migrating, previews, workflows
 from execution_engine.store.accounts import account_transaction
 from execution_engine.store.bulk import Operation
@@ -22,9 +22,7 @@ from services.execution_api.auth import caller
 from services.execution_api.showing import Engine
 from services.runtime.interceptors import Context
 
-_LIVE = (Status.QUEUED, Status.ACTIVE, Status.PAUSED, Status.WAITING)
 _SHORTEST, _LONGEST = timedelta(milliseconds=100), timedelta(days=7)
-_DEFAULT = Pace(100, _SHORTEST)
 
 
 class BulkServicer(bulk_service_pb2_grpc.BulkServiceServicer):
@@ -189,7 +187,7 @@ class BulkServicer(bulk_service_pb2_grpc.BulkServiceServicer):
                     skip_failed=task.retry.skip_failed,
                 )
             case "cancel":
-                chosen = await self._chosen(connection, account_id, task.cancel.filter, _LIVE)
+                chosen = await self._chosen(connection, account_id, task.cancel.filter, LIVE)
                 return Params(BulkKind.CANCEL, words, chosen)
             case "enroll":
                 return await self._enrollment(connection, account_id, task.enroll, words)
@@ -263,7 +261,7 @@ class BulkServicer(bulk_service_pb2_grpc.BulkServiceServicer):
                 raise InvalidValue(field, "unknown_step", f"version {to_version} has no step {new!r}")
         if given.from_version == to_version:
             raise InvalidValue("migrate.to_version", "other", "is the version they are on")
-        statuses = (*_LIVE, Status.FAILED)
+        statuses = (*LIVE, Status.FAILED)
         return Params(
             BulkKind.MIGRATE,
             words,
@@ -277,7 +275,7 @@ class BulkServicer(bulk_service_pb2_grpc.BulkServiceServicer):
 
 def _pace(request: pb.StartBulkOperationRequest) -> Pace:
     if not request.per_tick and not request.HasField("tick"):
-        return _DEFAULT
+        return BRISK
     tick = request.tick.ToTimedelta()
     if not request.per_tick:
         raise InvalidValue("per_tick", "range", "must be from 1 to 20,000 with a tick")

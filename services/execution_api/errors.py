@@ -10,6 +10,7 @@ from services.runtime.errors import Violation, status
 _CODES: tuple[tuple[type[errors.WayfarerError], grpc.StatusCode], ...] = (
     (errors.NotFound, grpc.StatusCode.NOT_FOUND),
     (errors.ContactOptedOut, grpc.StatusCode.PERMISSION_DENIED),
+    (errors.RoleRequired, grpc.StatusCode.PERMISSION_DENIED),
     (errors.Refused, grpc.StatusCode.FAILED_PRECONDITION),
     (errors.Conflict, grpc.StatusCode.ALREADY_EXISTS),
     (errors.Invalid, grpc.StatusCode.INVALID_ARGUMENT),
@@ -68,7 +69,7 @@ def translate(error: BaseException) -> Status | None:
 
 
 def _violations(error: errors.WayfarerError) -> list[Violation]:
-    if isinstance(error, errors.WorkflowInvalid):
+    if isinstance(error, errors.WorkflowInvalid | errors.InvalidValues):
         return [
             Violation(
                 f.path or "document",

@@ -11,13 +11,14 @@ from wayfarer.action.v1.action_executor_pb2 import ConfigFault
 from wayfarer.execution.v1 import workflow_pb2, workflow_service_pb2_grpc
 from wayfarer.execution.v1 import workflow_service_pb2 as pb
 
+from execution_engine.bulk import BRISK, BulkKind, Chosen, Params
 from execution_engine.definition.compile import canonical_json, load_document
 from execution_engine.definition.document import Document, parse
 from execution_engine.definition.faults import Fault
 from execution_engine.definition.validate import action_configs, placed, validate
 from execution_engine.errors import WorkflowInvalid
-from execution_engine.model import WorkflowStatus
-from execution_engine.store import counts, workflows
+from execution_engine.model import LIVE, WorkflowStatus
+from execution_engine.store import bulk, counts, workflows
 from execution_engine.store.accounts import account_transaction
 from execution_engine.store.hints import HintSender
 from execution_engine.store.workflows import WorkflowView
@@ -135,12 +136,21 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
     async def ArchiveWorkflow(
         self, request: pb.ArchiveWorkflowRequest, context: Context
     ) -> pb.ArchiveWorkflowResponse:
-        work = self._move(
-            request.workflow,
-            WorkflowStatus.ARCHIVED,
-            lambda view: pb.ArchiveWorkflowResponse(workflow=convert.workflow(view)),
-        )
-        key, engine, account_id = key_of("ArchiveWorkflow", request), self._engine, caller().account_id
+        engine, account_id, actor = self._engine, caller().account_id, caller().actor
+
+        async def work(connection: asyncpg.Connection) -> pb.ArchiveWorkflowResponse:
+            view = await workflows.set_status(
+                connection, engine.vault, account_id, request.workflow, WorkflowStatus.ARCHIVED
+            )
+            answer = pb.ArchiveWorkflowResponse(workflow=convert.workflow(view))
+            if request.on_running == pb.ON_RUNNING_CANCEL:
+                chosen = Chosen(workflow_id=view.workflow_id, statuses=LIVE)
+                params = Params(BulkKind.CANCEL, "workflow archived", chosen)
+                operation = await bulk.create(connection, engine.vault, account_id, params, actor, BRISK)
+                answer.bulk_operation_id = str(operation)
+            return answer
+
+        key = key_of("ArchiveWorkflow", request)
         answer = await answered(engine.pool, engine.vault, account_id, key, pb.ArchiveWorkflowResponse, work)
         # What a pause froze drains like the rest.
         await self._unpark(account_id, UUID(answer.workflow.id))

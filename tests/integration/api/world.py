@@ -26,6 +26,7 @@ from wayfarer.execution.v1 import execution_pb2
 from wayfarer.execution.v1 import execution_service_pb2 as pb
 from wayfarer.execution.v1 import workflow_service_pb2 as workflow_pb
 from wayfarer.execution.v1.bulk_service_pb2_grpc import BulkServiceStub
+from wayfarer.execution.v1.editing_service_pb2_grpc import EditingServiceStub
 from wayfarer.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
 from wayfarer.execution.v1.wait_service_pb2_grpc import WaitServiceStub
 from wayfarer.execution.v1.workflow_service_pb2_grpc import WorkflowServiceStub
@@ -101,6 +102,7 @@ class Client:
         self.waits = WaitServiceStub(channel)
         self.events = EventServiceStub(channel)
         self.bulk = BulkServiceStub(channel)
+        self.editing = EditingServiceStub(channel)
 
     async def call(self, method: Any, request: Any) -> Any:
         """One unary call."""

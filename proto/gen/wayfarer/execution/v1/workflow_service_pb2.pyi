@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from wayfarer.action.v1 import action_pb2 as _action_pb2
 from wayfarer.execution.v1 import workflow_pb2 as _workflow_pb2
 import builtins as _builtins
@@ -19,6 +20,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _OnRunning:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OnRunningEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OnRunning.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ON_RUNNING_UNSPECIFIED: _OnRunning.ValueType  # 0
+    """DRAIN."""
+    ON_RUNNING_DRAIN: _OnRunning.ValueType  # 1
+    """It goes on to its end."""
+    ON_RUNNING_CANCEL: _OnRunning.ValueType  # 2
+    """It is cancelled, by a bulk operation."""
+
+class OnRunning(_OnRunning, metaclass=_OnRunningEnumTypeWrapper):
+    """OnRunning is what becomes of what runs when its workflow is archived."""
+
+ON_RUNNING_UNSPECIFIED: OnRunning.ValueType  # 0
+"""DRAIN."""
+ON_RUNNING_DRAIN: OnRunning.ValueType  # 1
+"""It goes on to its end."""
+ON_RUNNING_CANCEL: OnRunning.ValueType  # 2
+"""It is cancelled, by a bulk operation."""
+Global___OnRunning: _TypeAlias = OnRunning  # noqa: Y015
 
 @_typing.final
 class ApplyWorkflowRequest(_message.Message):
@@ -348,19 +373,23 @@ class ArchiveWorkflowRequest(_message.Message):
 
     WORKFLOW_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ON_RUNNING_FIELD_NUMBER: _builtins.int
     workflow: _builtins.str
     """Its id or key."""
     request_id: _builtins.str
     """A UUID of the caller's: the same id answers the same for 24 hours."""
+    on_running: Global___OnRunning.ValueType
+    """What becomes of what runs."""
     def __init__(
         self,
         *,
         workflow: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        on_running: Global___OnRunning.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "workflow", b"workflow"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["on_running", b"on_running", "request_id", b"request_id", "workflow", b"workflow"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -373,6 +402,9 @@ class ArchiveWorkflowResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     WORKFLOW_FIELD_NUMBER: _builtins.int
+    BULK_OPERATION_ID_FIELD_NUMBER: _builtins.int
+    bulk_operation_id: _builtins.str
+    """The bulk operation that cancels what runs, if that was asked."""
     @_builtins.property
     def workflow(self) -> _workflow_pb2.Workflow:
         """The workflow."""
@@ -381,10 +413,11 @@ class ArchiveWorkflowResponse(_message.Message):
         self,
         *,
         workflow: _workflow_pb2.Workflow | None = ...,
+        bulk_operation_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["workflow", b"workflow"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["workflow", b"workflow"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bulk_operation_id", b"bulk_operation_id", "workflow", b"workflow"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

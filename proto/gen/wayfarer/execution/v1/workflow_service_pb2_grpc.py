@@ -139,7 +139,7 @@ class WorkflowServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ArchiveWorkflow(self, request, context):
-        """ArchiveWorkflow ends a workflow for good; running executions drain.
+        """ArchiveWorkflow ends a workflow for good; running executions drain, or are cancelled.
         Errors: NOT_FOUND, FAILED_PRECONDITION ILLEGAL_TRANSITION when archived already.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -45,7 +45,7 @@ class WorkflowServiceStub:
     Errors: NOT_FOUND, FAILED_PRECONDITION ILLEGAL_TRANSITION unless PAUSED.
     """
     ArchiveWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_service_pb2.ArchiveWorkflowRequest, _workflow_service_pb2.ArchiveWorkflowResponse]
-    """ArchiveWorkflow ends a workflow for good; running executions drain.
+    """ArchiveWorkflow ends a workflow for good; running executions drain, or are cancelled.
     Errors: NOT_FOUND, FAILED_PRECONDITION ILLEGAL_TRANSITION when archived already.
     """
     GetWorkflowCounts: _aio.UnaryUnaryMultiCallable[_workflow_service_pb2.GetWorkflowCountsRequest, _workflow_service_pb2.GetWorkflowCountsResponse]
@@ -130,7 +130,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_service_pb2.ArchiveWorkflowRequest,
         context: _aio.ServicerContext[_workflow_service_pb2.ArchiveWorkflowRequest, _abc.Awaitable[_workflow_service_pb2.ArchiveWorkflowResponse]],
     ) -> _abc.Awaitable[_workflow_service_pb2.ArchiveWorkflowResponse]:
-        """ArchiveWorkflow ends a workflow for good; running executions drain.
+        """ArchiveWorkflow ends a workflow for good; running executions drain, or are cancelled.
         Errors: NOT_FOUND, FAILED_PRECONDITION ILLEGAL_TRANSITION when archived already.
         """
 

@@ -1,0 +1,172 @@
+"""Serves EditingService: a draft changed step by step; services/execution_api/__main__ adds it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import asyncpg
+import orjson
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from wayfarer.execution.v1 import editing_service_pb2 as pb
+from wayfarer.execution.v1 import editing_service_pb2_grpc
+
+from execution_engine.definition import editing
+from execution_engine.definition.compile import load_document
+from execution_engine.definition.document import Document
+from execution_engine.definition.editing import Edited
+from execution_engine.definition.faults import Fault
+from execution_engine.definition.validate import validate, validate_step
+from execution_engine.errors import DraftChanged, WorkflowArchived, WorkflowInvalid, WorkflowNotEditable
+from execution_engine.model import WorkflowStatus
+from execution_engine.store import workflows
+from execution_engine.store.accounts import account_transaction
+from execution_engine.store.workflows import WorkflowView
+from services.execution_api import convert
+from services.execution_api.answers import answered, key_of
+from services.execution_api.auth import caller
+from services.execution_api.showing import Engine
+from services.runtime.interceptors import Context
+
+M = TypeVar("M", bound=Message)
+Edit = Callable[[dict[str, Any]], Edited]
+
+
+class EditingServicer(editing_service_pb2_grpc.EditingServiceServicer):
+    """The rpcs of EditingService; the proto says what each does."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def AddStep(self, request: pb.AddStepRequest, context: Context) -> pb.AddStepResponse:
+        step = convert.plain(request.step, "step")
+        await self._check(step)
+
+        def edit(document: dict[str, Any]) -> Edited:
+            return editing.add(document, step, request.position)
+
+        def show(edited: Edited, draft: pb.Draft) -> pb.AddStepResponse:
+            return pb.AddStepResponse(step_id=edited.step_id, draft=draft)
+
+        return await self._edited("AddStep", request, pb.AddStepResponse, edit, show)
+
+    async def UpdateStep(self, request: pb.UpdateStepRequest, context: Context) -> pb.UpdateStepResponse:
+        changes = convert.plain(request.step, "step")
+        paths = list(request.update_mask.paths)
+        if "config" in paths or "type" in paths:
+            await self._check(await self._as_updated(request, changes, paths))
+
+        def edit(document: dict[str, Any]) -> Edited:
+            return editing.update(document, request.step_id, changes, paths)
+
+        def show(edited: Edited, draft: pb.Draft) -> pb.UpdateStepResponse:
+            return pb.UpdateStepResponse(draft=draft)
+
+        return await self._edited("UpdateStep", request, pb.UpdateStepResponse, edit, show)
+
+    async def RemoveStep(self, request: pb.RemoveStepRequest, context: Context) -> pb.RemoveStepResponse:
+        def edit(document: dict[str, Any]) -> Edited:
+            return editing.remove(document, request.step_id)
+
+        def show(edited: Edited, draft: pb.Draft) -> pb.RemoveStepResponse:
+            return pb.RemoveStepResponse(draft=draft)
+
+        return await self._edited("RemoveStep", request, pb.RemoveStepResponse, edit, show)
+
+    async def ReorderSteps(
+        self, request: pb.ReorderStepsRequest, context: Context
+    ) -> pb.ReorderStepsResponse:
+        def edit(document: dict[str, Any]) -> Edited:
+            return editing.reorder(document, list(request.step_ids))
+
+        def show(edited: Edited, draft: pb.Draft) -> pb.ReorderStepsResponse:
+            return pb.ReorderStepsResponse(draft=draft)
+
+        return await self._edited("ReorderSteps", request, pb.ReorderStepsResponse, edit, show)
+
+    async def GetStep(self, request: pb.GetStepRequest, context: Context) -> pb.GetStepResponse:
+        document = orjson.loads((await self._read(request.workflow)).draft)
+        place = editing.place_of(document, request.step_id)
+        return pb.GetStepResponse(step=_step(document["steps"][place], place))
+
+    async def ListSteps(self, request: pb.ListStepsRequest, context: Context) -> pb.ListStepsResponse:
+        return pb.ListStepsResponse(draft=self._draft(await self._read(request.workflow), {}))
+
+    async def _read(self, name: str) -> WorkflowView:
+        account_id = caller().account_id
+        async with account_transaction(self._engine.pool, account_id) as connection:
+            return await workflows.find(connection, self._engine.vault, account_id, name)
+
+    async def _as_updated(
+        self, request: pb.UpdateStepRequest, changes: Mapping[str, Any], paths: list[str]
+    ) -> dict[str, Any]:
+        """The step as it will be, for its executor to check before the draft is locked."""
+        document = orjson.loads((await self._read(request.workflow)).draft)
+        edited = editing.update(document, request.step_id, changes, paths)
+        step: dict[str, Any] = edited.document["steps"][editing.place_of(edited.document, request.step_id)]
+        return step
+
+    async def _check(self, step: Mapping[str, Any]) -> None:
+        """Raises WorkflowInvalid with every fault of the step itself, its executor's findings included."""
+        catalogue = self._engine.routing.catalogue
+        faults = validate_step(step, catalogue)
+        info = catalogue.types.get(str(step.get("type")))
+        config = step.get("config", {})
+        if info is not None and isinstance(config, dict):
+            client = self._engine.routing.clients[info.family]
+            for told in await client.validate(info.name, config):
+                path = f"config.{told.path}" if told.path else "config"
+                faults.append(Fault(path, told.rule, told.message))
+        if faults:
+            raise WorkflowInvalid(sorted(faults, key=lambda fault: fault.path))
+
+    async def _edited(
+        self,
+        method: str,
+        request: Any,
+        kind: type[M],
+        edit: Edit,
+        show: Callable[[Edited, pb.Draft], M],
+    ) -> M:
+        account_id, engine = caller().account_id, self._engine
+
+        async def work(connection: asyncpg.Connection) -> M:
+            view = await workflows.find(connection, engine.vault, account_id, request.workflow, lock=True)
+            _require_editable(view, request)
+            edited = edit(orjson.loads(view.draft))
+            view = await workflows.replace_draft(connection, engine.vault, account_id, view, edited.document)
+            return show(edited, self._draft(view, edited.relinked))
+
+        key = key_of(method, request)
+        return await answered(engine.pool, engine.vault, account_id, key, kind, work)
+
+    def _draft(self, view: WorkflowView, relinked: Mapping[str, str]) -> pb.Draft:
+        document: Document = load_document(view.draft)
+        faults = validate(document, self._engine.routing.catalogue)
+        return pb.Draft(
+            workflow=convert.workflow(view),
+            steps=[_step(step, place) for place, step in enumerate(document.data["steps"])],
+            faults=[pb.DraftFault(path=f.path, rule=f.rule, message=f.message) for f in faults],
+            relinked=dict(relinked),
+        )
+
+
+def _require_editable(view: WorkflowView, request: Any) -> None:
+    if view.status is WorkflowStatus.ARCHIVED:
+        raise WorkflowArchived(view.key)
+    if view.status is WorkflowStatus.ACTIVE:
+        raise WorkflowNotEditable(view.key)
+    expected: Timestamp = request.expected_update_time
+    if request.HasField("expected_update_time"):
+        read_at = convert.moment(expected, "expected_update_time")
+        if read_at != view.updated_at:
+            raise DraftChanged(view.key)
+
+
+def _step(step: Mapping[str, Any], place: int) -> pb.DraftStep:
+    return pb.DraftStep(
+        id=step["id"],
+        type=step["type"],
+        position=place + 1,
+        disabled=bool(step.get("disabled")),
+        definition=convert.struct(dict(step)),
+    )
