@@ -25,9 +25,14 @@ def next_time(trigger: Mapping[str, Any], kind: TriggerKind, now: datetime) -> d
             at = moment_of(trigger["at"], zone, None)
             return at if at > now else None
         case TriggerKind.DATE:
-            return now.replace(minute=0, second=0, microsecond=0) + SCAN
+            return scanned_until(now) + SCAN
         case TriggerKind.EVENT:
             return None
+
+
+def scanned_until(now: datetime) -> datetime:
+    """Up to when contacts have been looked through for their dates: whole hours, each once."""
+    return now.replace(minute=0, second=0, microsecond=0)
 
 
 def date_fires(

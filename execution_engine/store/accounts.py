@@ -8,16 +8,17 @@ from uuid import UUID
 import asyncpg
 
 _BIND = "SELECT set_config('wayfarer.account_id', $1, true)"
-_WHOSE = "SELECT account_id, key_id, actor FROM wf_account_of_key($1)"
+_WHOSE = "SELECT account_id, key_id, actor, role FROM wf_account_of_key($1)"
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose key a call came with; `actor` is who the log names."""
+    """Whose key a call came with; `actor` is who the log names, `role` what it may do (store/admin.py)."""
 
     account_id: int
     key_id: UUID
     actor: str
+    role: int = 1
 
 
 @asynccontextmanager
@@ -34,4 +35,4 @@ async def account_transaction(
 async def caller_of_key(pool: asyncpg.Pool, key_hash: bytes) -> Caller | None:
     """The caller of an API key by its SHA-256; None for one unknown or revoked."""
     row = await pool.fetchrow(_WHOSE, key_hash)
-    return Caller(row["account_id"], row["key_id"], row["actor"]) if row is not None else None
+    return Caller(row["account_id"], row["key_id"], row["actor"], row["role"]) if row is not None else None

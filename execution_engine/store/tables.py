@@ -20,6 +20,7 @@ account = sa.Table(
     sa.Column("active_limit", sa.Integer, nullable=False),
     sa.Column("shard", sa.SmallInteger, nullable=False),
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
 )
 api_key = sa.Table(
     "api_key",
@@ -30,6 +31,8 @@ api_key = sa.Table(
     sa.Column("actor", sa.Text, nullable=False),
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("revoked_at", sa.DateTime(timezone=True)),
+    sa.Column("role", sa.SmallInteger, nullable=False),
+    sa.Column("expires_at", sa.DateTime(timezone=True)),
 )
 contact = sa.Table(
     "contact",

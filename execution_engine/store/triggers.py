@@ -19,8 +19,25 @@ _ADD = """INSERT INTO workflow_trigger
 VALUES ($1, $2, $3, $4, $5, $6, $7)"""
 _LISTEN = """INSERT INTO listening (account_id, type, workflow_id)
 SELECT $1, unnest($3::text[]), $2 ON CONFLICT DO NOTHING"""
+_DUE = "SELECT account_id, workflow_id, place FROM wf_triggers_due($1)"
+_ONE = """SELECT t.kind, t.definition_sealed, t.next_at, w.status = 2 AS active
+FROM workflow_trigger t JOIN workflow w USING (account_id, workflow_id)
+WHERE t.account_id = $1 AND t.workflow_id = $2 AND t.place = $3 AND t.next_at <= wf_now()
+FOR UPDATE OF t SKIP LOCKED"""
+_NEXT = """UPDATE workflow_trigger SET next_at = $4
+WHERE account_id = $1 AND workflow_id = $2 AND place = $3"""
 _OF_TYPES = """SELECT workflow_id, type, definition_sealed FROM workflow_trigger
 WHERE account_id = $1 AND type = ANY ($2::text[]) ORDER BY workflow_id, place"""
+
+
+@dataclass(frozen=True, slots=True)
+class DueTrigger:
+    """A trigger on a schedule whose time has come. `active`: whether its workflow takes starts."""
+
+    kind: TriggerKind
+    definition: Mapping[str, Any]
+    next_at: datetime
+    active: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +81,26 @@ async def of_types(
         definition = orjson.loads(vault.open(ports.TRIGGER, account_id, row["definition_sealed"]))
         found.setdefault(row["type"], []).append(EventTrigger(row["workflow_id"], row["type"], definition))
     return found
+
+
+async def due(pool: asyncpg.Pool, most: int) -> list[tuple[int, UUID, int]]:
+    """Triggers of any account whose time has come."""
+    return [(row[0], row[1], row[2]) for row in await pool.fetch(_DUE, most)]
+
+
+async def lock(
+    connection: asyncpg.Connection, vault: ports.Vault, account_id: int, workflow_id: UUID, place: int
+) -> DueTrigger | None:
+    """One trigger that is due, under lock; None if it is no more, or another process has it."""
+    row = await connection.fetchrow(_ONE, account_id, workflow_id, place)
+    if row is None:
+        return None
+    definition = orjson.loads(vault.open(ports.TRIGGER, account_id, row["definition_sealed"]))
+    return DueTrigger(TriggerKind(row["kind"]), definition, row["next_at"], row["active"])
+
+
+async def set_next(
+    connection: asyncpg.Connection, account_id: int, workflow_id: UUID, place: int, at: datetime | None
+) -> None:
+    """When it fires next; None for never."""
+    await connection.execute(_NEXT, account_id, workflow_id, place, at)

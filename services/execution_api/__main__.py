@@ -9,6 +9,7 @@ from typing import Literal, cast
 
 import asyncpg
 from prometheus_client import CollectorRegistry
+from wayfarer.admin.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to_server
 from wayfarer.crm.v1.contact_service_pb2_grpc import add_ContactServiceServicer_to_server
 from wayfarer.event.v1.event_service_pb2_grpc import add_EventServiceServicer_to_server
 from wayfarer.execution.v1.bulk_service_pb2_grpc import add_BulkServiceServicer_to_server
@@ -20,6 +21,7 @@ from wayfarer.execution.v1.workflow_service_pb2_grpc import add_WorkflowServiceS
 from dispatcher.routing import Routing
 from execution_engine.store.hints import CHANGED, DUE, HintListener, HintSender
 from execution_engine.store.workflows import Outlines
+from services.execution_api.admin_servicer import AdminServicer
 from services.execution_api.auth import AuthInterceptor
 from services.execution_api.bulk_runner import TICK_S, BulkRunner
 from services.execution_api.bulk_servicer import BulkServicer
@@ -30,6 +32,7 @@ from services.execution_api.errors import translate
 from services.execution_api.event_servicer import EventServicer
 from services.execution_api.execution_servicer import ExecutionServicer
 from services.execution_api.intake import Intake
+from services.execution_api.scheduler import Scheduler
 from services.execution_api.showing import Engine
 from services.execution_api.starts import Starts
 from services.execution_api.wait_servicer import WaitServicer
@@ -53,6 +56,7 @@ _SERVICES = (
     "wayfarer.execution.v1.WaitService",
     "wayfarer.execution.v1.BulkService",
     "wayfarer.event.v1.EventService",
+    "wayfarer.admin.v1.AdminService",
     "wayfarer.crm.v1.ContactService",
 )
 _OWED_S = 2.0
@@ -110,6 +114,8 @@ async def main(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -
     starts = Starts(pool, vault, outlines, due)
     supervise(stack, periodic(_OWED_S, records.sweep, stop, name="owed"), "owed")
     supervise(stack, intake.run(stop), "intake")
+    scheduler = Scheduler(pool, vault)
+    supervise(stack, periodic(1.0, scheduler.sweep, stop, name="schedule"), "schedule")
     runner = BulkRunner(pool, vault, outlines, records, due)
     supervise(stack, periodic(TICK_S, runner.sweep, stop, name="bulk"), "bulk")
     supervise(stack, periodic(_FORGET_S, lambda: _forget_requests(pool), stop, name="forget"), "forget")
@@ -124,6 +130,7 @@ async def main(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -
                 ),
                 lambda server: add_BulkServiceServicer_to_server(BulkServicer(engine), server),
                 lambda server: add_EditingServiceServicer_to_server(EditingServicer(engine), server),
+                lambda server: add_AdminServiceServicer_to_server(AdminServicer(engine), server),
                 lambda server: add_WaitServiceServicer_to_server(WaitServicer(engine, due), server),
                 lambda server: add_EventServiceServicer_to_server(EventServicer(engine, intake), server),
                 lambda server: add_WorkflowServiceServicer_to_server(WorkflowServicer(engine, due), server),

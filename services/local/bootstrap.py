@@ -14,6 +14,7 @@ from pathlib import Path
 
 import asyncpg
 
+from execution_engine.store.admin import new_secret
 from services.local.ports import FAMILIES
 from services.local.postgres import Postgres
 from services.local.state_files import write_private
@@ -115,7 +116,7 @@ async def add_account(owner_dsn: str, name: str, api_key: str, active_limit: int
 
 def new_api_key() -> str:
     """The text of a fresh API key."""
-    return f"wf_{secrets.token_urlsafe(24)}"
+    return new_secret()
 
 
 def _secrets(path: Path) -> dict[str, str]:

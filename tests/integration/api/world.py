@@ -16,6 +16,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.struct_pb2 import Struct
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from google.rpc.status_pb2 import Status
+from wayfarer.admin.v1.admin_service_pb2_grpc import AdminServiceStub
 from wayfarer.crm.v1 import contact_pb2
 from wayfarer.crm.v1 import contact_service_pb2 as contact_pb
 from wayfarer.crm.v1.contact_service_pb2_grpc import ContactServiceStub
@@ -96,6 +97,7 @@ class Client:
     def __init__(self, account_id: int, key: str, channel: grpc.aio.Channel) -> None:
         self.account_id = account_id
         self.key = key
+        self._channel = channel
         self.executions = ExecutionServiceStub(channel)
         self.workflows = WorkflowServiceStub(channel)
         self.contacts = ContactServiceStub(channel)
@@ -103,6 +105,11 @@ class Client:
         self.events = EventServiceStub(channel)
         self.bulk = BulkServiceStub(channel)
         self.editing = EditingServiceStub(channel)
+        self.admin = AdminServiceStub(channel)
+
+    def with_key(self, key: str) -> "Client":
+        """The same account's caller, with another key."""
+        return Client(self.account_id, key, self._channel)
 
     async def call(self, method: Any, request: Any) -> Any:
         """One unary call."""
