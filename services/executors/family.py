@@ -50,6 +50,8 @@ PLANNER: Final = {
 }
 
 _EXTEND: Final = "SELECT effect_ledger_extend($1, $2)"
+_RETIRE: Final = "SELECT effect_ledger_retire($1)"
+_MONTHS_KEPT: Final = 13
 _MONTHS_AHEAD: Final = 3
 _EXTEND_EVERY_S: Final = 6 * 3600.0
 _WRITTEN_ONCE: Final = 100
@@ -169,12 +171,15 @@ async def open_family(
 
 
 async def _keep_partitions(stack: AsyncExitStack, stop: asyncio.Event, pool: asyncpg.Pool, fill: int) -> None:
-    """Make the ledger's months ahead, now and again and again."""
+    """Make the ledger's months ahead and retire those long past, now and again and again."""
 
     async def extend() -> None:
         made = await pool.fetch(_EXTEND, _MONTHS_AHEAD, fill)
         if made:
             log.info("partitions_made", names=[row[0] for row in made])
+        retired = await pool.fetch(_RETIRE, _MONTHS_KEPT)
+        if retired:
+            log.info("partitions_retired", names=[row[0] for row in retired])
 
     await extend()
     supervise(stack, periodic(_EXTEND_EVERY_S, extend, stop, name="partitions"), "partitions")

@@ -23,8 +23,9 @@ from dispatcher.settings import WorkerSettings
 from dispatcher.settle import Settler
 from dispatcher.shards import Shards
 from dispatcher.worker import Worker
-from execution_engine.store import counts, leases
+from execution_engine.store import counts, leases, retention
 from execution_engine.store.hints import CHANGED, DUE, HintListener, HintSender
+from execution_engine.store.retention import Keep
 from execution_engine.store.sql import statement
 from services.runtime import metrics
 from services.runtime.config import (
@@ -51,6 +52,7 @@ _PAUSED_S = 0.5
 _PARTITIONS_S = 3600.0
 _STRAYS_S = 5.0
 _LANES_S = 0.5
+_FORGET_S = 60.0
 _COUNTS_S = 5.0
 _UNPARK_STRAYS = statement("unpark_strays")
 PLANNER = {
@@ -81,6 +83,15 @@ class Settings:
     otlp_endpoint: str = setting("OTEL_EXPORTER_OTLP_ENDPOINT", text, default="", help="Empty for no traces.")
     trace_ratio: float = setting("OTEL_TRACES_SAMPLER_ARG", number(0, 1), default=0.01, help="Share traced.")
     max_runs: int = setting("WAYFARER_MAX_RUNS", integer(1, 100_000), default=4_000, help="Driven at once.")
+    history_days: int = setting(
+        "WAYFARER_HISTORY_DAYS", integer(1, 36_500), default=400, help="Ended executions and logs are kept."
+    )
+    failed_days: int = setting(
+        "WAYFARER_FAILED_DAYS", integer(1, 36_500), default=90, help="FAILED ones can be retried."
+    )
+    event_days: int = setting(
+        "WAYFARER_EVENT_DAYS", integer(30, 36_500), default=30, help="Events and receipts are kept."
+    )
     lease_s: float = setting(
         "WAYFARER_LEASE_SECONDS", number(1, 3600), default=20.0, help="Lease of a claim."
     )
@@ -129,6 +140,9 @@ async def main(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -
     await stack.enter_async_context(HintListener(settings.database_url, DUE, worker.claimer.hint))
     stack.push_async_callback(worker.drain, _DRAIN_S)
     _keep_house(stack, stop, pool, worker, shards, heartbeat)
+    keep = Keep(settings.history_days, settings.failed_days, settings.event_days)
+    supervise(stack, periodic(_FORGET_S, lambda: _forget(pool, keep), stop, name="forget"), "forget")
+    supervise(stack, periodic(_PARTITIONS_S, lambda: _drop_months(pool, keep), stop, name="months"), "months")
     settler = Settler(pool, vault, routing, shards)
     supervise(stack, periodic(1.0, settler.sweep, stop, name="settle"), "settle")
     notifier = Notifier(pool, vault, routing, shards)
@@ -171,6 +185,19 @@ async def _fold_counts(pool: asyncpg.Pool) -> None:
     async with pool.acquire() as connection:
         while await counts.fold(connection):
             pass
+
+
+async def _forget(pool: asyncpg.Pool, keep: Keep) -> bool:
+    """True if there may be more: the next batch follows at once."""
+    async with pool.acquire() as connection, connection.transaction():
+        return await retention.forget(connection, keep) >= retention.BATCH
+
+
+async def _drop_months(pool: asyncpg.Pool, keep: Keep) -> None:
+    async with pool.acquire() as connection, connection.transaction():
+        dropped = await retention.drop_months(connection, keep)
+    if dropped:
+        log.info("months_dropped", partitions=dropped)
 
 
 async def _unpark_strays(pool: asyncpg.Pool) -> None:
