@@ -30,7 +30,7 @@ _TRAIL = timedelta(seconds=2)
 _SWEEP_S = 1.0
 _MOST_ASKS = 64
 _RECOUNT_S = 1.0
-_INTERLEAVED = 4
+_INTERLEAVED = 8
 """Executions claimed from one lane at a time where an account's lanes compete for slots."""
 log = structlog.get_logger(__name__)
 
@@ -114,6 +114,8 @@ class Claimer:
         self.slots = Slots()
         self.wake = asyncio.Event()
         self._due: dict[tuple[int, int], float] = {}
+        self._guessed: set[tuple[int, int]] = set()
+        """Lanes that a hint may have meant: it names accounts only."""
         self._hinted = False
         self._ahead = 0.0
         self._watermark = _EPOCH
@@ -138,7 +140,10 @@ class Claimer:
             for account_id in accounts:
                 for lane in (1, 2, 3):
                     # What is known to have been due for longer keeps its age.
-                    self._due[(account_id, lane)] = min(self._due.get((account_id, lane), now), now)
+                    key = (account_id, lane)
+                    if key not in self._due:
+                        self._guessed.add(key)
+                    self._due[key] = min(self._due.get(key, now), now)
         self.wake.set()
 
     def freed(self, account_id: int) -> None:
@@ -206,6 +211,7 @@ class Claimer:
         for due in found:
             self.slots.learn_limit(due.account_id, due.active_limit)
             self._due[(due.account_id, due.lane)] = due.wake_at.timestamp()
+            self._guessed.discard((due.account_id, due.lane))
         if sweep:
             self._watermark = min(min(d.wake_at for d in found), found[0].now) - _TRAIL
         else:
@@ -222,7 +228,7 @@ class Claimer:
         accounts = {key[0] for _, key in due}
         share = self._settings.max_runs // max(len(accounts), 1)
         ready = sorted(due, key=lambda one: (self.slots.active(one[1][0]) > share, _aged(*one)))
-        lanes = Counter(key[0] for _, key in ready if key[1] != LEASED_LANE)
+        lanes = Counter(key[0] for _, key in ready if key[1] != LEASED_LANE and key not in self._guessed)
         unknown = self.slots.uncounted(accounts)
         if unknown:
             async with self._pool.acquire() as connection:
@@ -269,6 +275,7 @@ class Claimer:
                 self.slots.took(claim.run.account_id)
         for ask in asks:
             key = (ask.account_id, ask.lane)
+            self._guessed.discard(key)
             if got.get(key, 0) < ask.quota:
                 self._due.pop(key, None)  # drained; the next discovery, hint or commit tells more
             else:

@@ -14,6 +14,8 @@
     │   ├── ReentryRefused      REENTRY_REFUSED
     │   ├── RequestIdReused     REQUEST_ID_REUSED
     │   ├── DraftChanged        DRAFT_CHANGED
+    │   ├── WaitExists          WAIT_EXISTS
+    │   ├── EventIdReused       EVENT_ID_REUSED
     │   └── ExternalIdTaken     EXTERNAL_ID_TAKEN
     ├── Invalid                 the input breaks a rule
     │   ├── DocumentMalformed   DOCUMENT_MALFORMED
@@ -162,6 +164,24 @@ class ExternalIdTaken(Conflict):
 
     def __init__(self, external_id: str) -> None:
         super().__init__("another contact has this external id", external_id=external_id)
+
+
+class WaitExists(Conflict):
+    """The execution has an ad-hoc wait already."""
+
+    reason = "WAIT_EXISTS"
+
+    def __init__(self, wait_id: str) -> None:
+        super().__init__("the execution has an ad-hoc wait already", wait_id=wait_id)
+
+
+class EventIdReused(Conflict):
+    """The same event id came with other content."""
+
+    reason = "EVENT_ID_REUSED"
+
+    def __init__(self, source_id: str) -> None:
+        super().__init__("this event id was used for another event", event_id=source_id)
 
 
 class Invalid(WayfarerError):

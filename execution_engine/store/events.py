@@ -16,7 +16,7 @@ import orjson
 from execution_engine import ports, receipts
 from execution_engine.definition import patterns
 from execution_engine.definition.triggers import priority_of
-from execution_engine.errors import Conflict, InvalidValue, NotFound, WayfarerError
+from execution_engine.errors import EventIdReused, InvalidValue, NotFound, WayfarerError
 from execution_engine.ids import new_id
 from execution_engine.model import Priority
 from execution_engine.receipts import Consequence, ConsequenceKind
@@ -48,15 +48,6 @@ _STORE = """INSERT INTO event (account_id, event_id, contact_id, type, source_id
 SELECT $1, u.event_id, u.contact_id, u.type, u.source_id, u.occurred_at, $2, u.data_sealed, u.cause, u.receipt
 FROM unnest($3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::timestamptz[], $8::bytea[], $9::uuid[],
     $10::text[]) AS u (event_id, contact_id, type, source_id, occurred_at, data_sealed, cause, receipt)"""
-
-
-class EventIdReused(Conflict):
-    """The same event id came with other content."""
-
-    reason = "EVENT_ID_REUSED"
-
-    def __init__(self, source_id: str) -> None:
-        super().__init__("this event id was used for another event", event_id=source_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import asyncpg
 import orjson
 
 from execution_engine import ports
-from execution_engine.errors import Conflict, IllegalTransition, InvalidValue, NotFound
+from execution_engine.errors import IllegalTransition, InvalidValue, NotFound, WaitExists
 from execution_engine.model import TERMINAL, BlockedOn, LogEvent, Status
 from execution_engine.signals import Ask, SignalKind, signal
 from execution_engine.store.locked import Locked, lock
@@ -29,15 +29,6 @@ FROM execution WHERE account_id = $1 AND status IN (1, 2, 3, 4) AND (wait_seq > 
     AND ($2::uuid IS NULL OR execution_id < $2) AND ($4::uuid IS NULL OR contact_id = $4)
 ORDER BY execution_id DESC LIMIT $3"""
 _ONE = _PAGE.replace("($2::uuid IS NULL OR execution_id < $2)", "execution_id = $2")
-
-
-class WaitExists(Conflict):
-    """The execution has an ad-hoc wait already."""
-
-    reason = "WAIT_EXISTS"
-
-    def __init__(self, wait_id: str) -> None:
-        super().__init__("the execution has an ad-hoc wait already", wait_id=wait_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,15 @@
 
 import asyncio
 import sys
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, cast
 
 import asyncpg
+import grpc
 from prometheus_client import CollectorRegistry
 from wayfarer.admin.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to_server
 from wayfarer.crm.v1.contact_service_pb2_grpc import add_ContactServiceServicer_to_server
@@ -84,6 +87,52 @@ class Settings:
     trace_ratio: float = setting("OTEL_TRACES_SAMPLER_ARG", number(0, 1), default=0.01, help="Share traced.")
 
 
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What the servicers and sweepers are made of."""
+
+    engine: Engine
+    due: HintSender
+    starts: Starts
+    watching: Watching
+    intake: Intake
+    records: CrmRecords
+
+    def heard(self, accounts: frozenset[int] | None) -> None:
+        """Something of these accounts has changed."""
+        self.watching.heard(accounts)
+        self.intake.stirred.set()
+
+
+def _sweep(stack: AsyncExitStack, stop: asyncio.Event, parts: _Parts) -> None:
+    """The repeated questions: what is owed, what has come, what is due."""
+    engine = parts.engine
+    scheduler = Scheduler(engine.pool, engine.vault)
+    runner = BulkRunner(engine.pool, engine.vault, engine.outlines, parts.records, parts.due)
+    supervise(stack, periodic(_OWED_S, parts.records.sweep, stop, name="owed"), "owed")
+    supervise(stack, parts.intake.run(stop), "intake")
+    supervise(stack, periodic(1.0, scheduler.sweep, stop, name="schedule"), "schedule")
+    supervise(stack, periodic(TICK_S, runner.sweep, stop, name="bulk"), "bulk")
+    forget = periodic(_FORGET_S, lambda: _forget_requests(engine.pool), stop, name="forget")
+    supervise(stack, forget, "forget")
+
+
+def _servicers(parts: _Parts) -> list[Callable[[grpc.aio.Server], None]]:
+    """Each service of the API, to be added to the server."""
+    engine, due = parts.engine, parts.due
+    executions = ExecutionServicer(engine, parts.starts, parts.watching, due)
+    return [
+        partial(add_ExecutionServiceServicer_to_server, executions),
+        partial(add_WorkflowServiceServicer_to_server, WorkflowServicer(engine, due)),
+        partial(add_EditingServiceServicer_to_server, EditingServicer(engine)),
+        partial(add_BulkServiceServicer_to_server, BulkServicer(engine)),
+        partial(add_WaitServiceServicer_to_server, WaitServicer(engine, due)),
+        partial(add_EventServiceServicer_to_server, EventServicer(engine, parts.intake)),
+        partial(add_ContactServiceServicer_to_server, ContactServicer(engine, parts.records)),
+        partial(add_AdminServiceServicer_to_server, AdminServicer(engine)),
+    ]
+
+
 async def main(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -> None:
     """Opens every part on the stack, in order of need, and serves until told to stop."""
     registry = CollectorRegistry()
@@ -100,42 +149,23 @@ async def main(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -
     crm = await stack.enter_async_context(open_channel(settings.crm, durations=durations))
     routing = await stack.enter_async_context(Routing(channels))
     due = await stack.enter_async_context(HintSender(pool, DUE))
-    watching = Watching()
     outlines = Outlines(vault)
-    intake = Intake(pool, vault, outlines, due)
-
-    def heard(accounts: frozenset[int] | None) -> None:
-        watching.heard(accounts)
-        intake.stirred.set()
-
-    await stack.enter_async_context(HintListener(settings.database_url, CHANGED, heard))
-    records = CrmRecords(pool, vault, crm)
-    engine = Engine(pool, vault, outlines, routing)
-    starts = Starts(pool, vault, outlines, due)
-    supervise(stack, periodic(_OWED_S, records.sweep, stop, name="owed"), "owed")
-    supervise(stack, intake.run(stop), "intake")
-    scheduler = Scheduler(pool, vault)
-    supervise(stack, periodic(1.0, scheduler.sweep, stop, name="schedule"), "schedule")
-    runner = BulkRunner(pool, vault, outlines, records, due)
-    supervise(stack, periodic(TICK_S, runner.sweep, stop, name="bulk"), "bulk")
-    supervise(stack, periodic(_FORGET_S, lambda: _forget_requests(pool), stop, name="forget"), "forget")
+    parts = _Parts(
+        engine=Engine(pool, vault, outlines, routing),
+        due=due,
+        starts=Starts(pool, vault, outlines, due),
+        watching=Watching(),
+        intake=Intake(pool, vault, outlines, due),
+        records=CrmRecords(pool, vault, crm),
+    )
+    await stack.enter_async_context(HintListener(settings.database_url, CHANGED, parts.heard))
+    _sweep(stack, stop, parts)
     # Without its families the API would refuse every workflow as of unknown types: give them a moment.
     await routing.wait_complete(_FAMILIES_S)
     await stack.enter_async_context(
         serve(
             settings.listen,
-            [
-                lambda server: add_ExecutionServiceServicer_to_server(
-                    ExecutionServicer(engine, starts, watching, due), server
-                ),
-                lambda server: add_BulkServiceServicer_to_server(BulkServicer(engine), server),
-                lambda server: add_EditingServiceServicer_to_server(EditingServicer(engine), server),
-                lambda server: add_AdminServiceServicer_to_server(AdminServicer(engine), server),
-                lambda server: add_WaitServiceServicer_to_server(WaitServicer(engine, due), server),
-                lambda server: add_EventServiceServicer_to_server(EventServicer(engine, intake), server),
-                lambda server: add_WorkflowServiceServicer_to_server(WorkflowServicer(engine, due), server),
-                lambda server: add_ContactServiceServicer_to_server(ContactServicer(engine, records), server),
-            ],
+            _servicers(parts),
             _SERVICES,
             interceptors=[
                 TelemetryInterceptor(RpcDurations("server", registry), start_traces=True),
