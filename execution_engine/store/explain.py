@@ -62,10 +62,10 @@ async def explain(
     vault: ports.Vault,
     account_id: int,
     execution_id: UUID,
-    step_types: Mapping[str, str],
+    families: Mapping[str, str],
     outline: tuple[tuple[str, str], ...],
 ) -> list[Blocker]:
-    """What blocks an execution, most immediate first. `step_types`: the family of each known action type."""
+    """What blocks an execution, most immediate first. `families`: that of each type of step at hand."""
     view = await executions.get(connection, account_id, execution_id)
     if view.status in TERMINAL:
         return [_failed(view)] if view.status is Status.FAILED else []
@@ -89,7 +89,7 @@ async def explain(
         return blockers
     limit = await connection.fetchrow(_LIMIT, account_id)
     if _is_due(view, limit["now"]) or view.blocked_on is BlockedOn.WORKFLOW_PAUSED:
-        blockers += await _due(connection, account_id, view, limit, step_types, outline)
+        blockers += await _due(connection, account_id, view, limit, families, outline)
         return blockers
     row = await connection.fetchrow(_WAIT, account_id, execution_id)
     wait: dict[str, Any] = {}
@@ -135,7 +135,7 @@ async def _due(
                 detail={"active": str(limit["active"]), "limit": str(limit["active_limit"])},
             )
         )
-    if kind in families and not families[kind]:
+    if kind and kind not in families:
         found.append(_no_executor(view, kind))
     if not found and view.blocked_on is not BlockedOn.WORKFLOW_PAUSED:
         found.append(

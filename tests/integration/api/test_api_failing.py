@@ -1,6 +1,6 @@
 """Failing, retrying, lanes and breakers, on webhook_call against a receiver that misbehaves.
 
-A-8, A-9, A-10, A-11, A-12, A-19, A-24, A-42, R-ERR-1, R-ERR-2, R-ERR-3, R-ERR-4, R-ERR-6, R-LIMIT-4, R-STATE-7.
+A-8, A-9, A-10, A-11, A-12, A-19, A-24, A-42, A-46, R-ERR-1, R-ERR-2, R-ERR-3, R-ERR-4, R-ERR-6, R-LIMIT-4, R-STATE-7.
 """
 
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ import pytest
 from wayfarer.execution.v1 import execution_pb2
 from wayfarer.execution.v1 import execution_service_pb2 as pb
 
-from tests.integration.api.world import Client, World, refused
+from tests.integration.api.world import Client, World, refused, until
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -203,10 +203,45 @@ async def test_the_accounts_own_rate_spreads_its_actions(world: World, client: C
     held = [await client.reaches(e, "WAITING") for e in executions[1:]]
     assert {e.blocked_on for e in held} == {execution_pb2.BLOCKED_ON_RATE_LIMIT}
     assert all(e.attempt == 0 for e in held)
-    for execution_id in executions[:3]:
-        await world.let_pass(timedelta(seconds=1))
-        await client.watched_to_end(execution_id)
-    assert len(await world.requests_at(path)) == 3
-    left = [await client.get(e) for e in executions[3:]]
+
+    async def gone() -> bool:
+        return len(await world.requests_at(path)) == 3
+
+    await world.let_pass(timedelta(seconds=3))
+    await until(gone)
+    await world.let_pass(timedelta(seconds=10))
+    left = [
+        e
+        for e in [await client.get(e) for e in executions]
+        if e.status == execution_pb2.EXECUTION_STATUS_WAITING
+    ]
+    assert (len(left), len(await world.requests_at(path))) == (2, 3)
     midnight = left[0].wake_time.ToDatetime()
     assert (midnight.hour, midnight.minute) == (0, 0)
+
+
+async def test_an_executor_that_is_away_is_explained_and_waited_for(world: World, client: Client) -> None:
+    """A-46, R-ERR-6: no attempt is spent on a family that is down; when it is back, all goes on."""
+    url = f"{world.stack.receiver_url}/hooks/away-{uuid4()}"
+    document = calling(url)
+    workflow = await client.publish(document)
+    supervisor = world.stack.supervisor
+    family = supervisor.children["integrations"]
+    await supervisor.stop("integrations")
+    try:
+        contacts = [await client.contact() for _ in range(8)]
+        executions = [(await client.start(workflow, contact.id)).execution.id for contact in contacts]
+        for execution_id in executions:
+            held = await client.reaches(execution_id, "WAITING")
+            assert held.blocked_on == execution_pb2.BLOCKED_ON_EXECUTOR
+        told = await client.call(
+            client.executions.ExplainExecution, pb.ExplainExecutionRequest(id=executions[-1])
+        )
+        assert told.blockers[0].kind in (execution_pb2.BLOCKED_ON_EXECUTOR, execution_pb2.BLOCKED_ON_WORKER)
+    finally:
+        del supervisor.children["integrations"]
+        await supervisor.start("integrations", family.module, family.environment)
+    for execution_id in executions:
+        ended, _ = await client.watched_to_end(execution_id)
+        assert ended.status == execution_pb2.EXECUTION_STATUS_COMPLETED
+    assert not any((await client.verify()).values())

@@ -3,17 +3,23 @@
 G18.
 """
 
+import re
 from typing import Any
 
 import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
 from wayfarer.crm.v1 import contact_pb2
 from wayfarer.crm.v1 import contact_service_pb2 as contact_pb
+from wayfarer.event.v1 import event_service_pb2 as event_pb
+from wayfarer.execution.v1 import bulk_service_pb2 as bulk_pb
+from wayfarer.execution.v1 import editing_service_pb2 as editing_pb
 from wayfarer.execution.v1 import execution_service_pb2 as pb
+from wayfarer.execution.v1 import wait_service_pb2 as wait_pb
 from wayfarer.execution.v1 import workflow_service_pb2 as workflow_pb
 
-from tests.integration.api.world import NOWHERE, Client, World, refused, waiting
+from tests.integration.api.world import NOWHERE, Client, World, refused, struct, waiting
 
 
 def calls(client: Client, workflow: str, contact: str, execution: str, own: str) -> list[tuple[Any, Any]]:
@@ -33,9 +39,52 @@ def calls(client: Client, workflow: str, contact: str, execution: str, own: str)
         (workflows.PauseWorkflow, workflow_pb.PauseWorkflowRequest(workflow=workflow)),
         (workflows.ResumeWorkflow, workflow_pb.ResumeWorkflowRequest(workflow=workflow)),
         (workflows.ArchiveWorkflow, workflow_pb.ArchiveWorkflowRequest(workflow=workflow)),
+        (executions.PauseExecution, pb.PauseExecutionRequest(id=execution)),
+        (executions.ResumeExecution, pb.ResumeExecutionRequest(id=execution)),
+        (executions.RetryExecution, pb.RetryExecutionRequest(id=execution)),
+        (executions.ExplainExecution, pb.ExplainExecutionRequest(id=execution)),
+        (workflows.GetWorkflowCounts, workflow_pb.GetWorkflowCountsRequest(workflow=workflow)),
+        *more_calls(client, workflow, contact, execution, own),
         (contacts.GetContact, contact_pb.GetContactRequest(id=contact)),
         (contacts.UpdateContact, contact_pb.UpdateContactRequest(contact=changed, update_mask=mask)),
         (contacts.DeleteContact, contact_pb.DeleteContactRequest(id=contact)),
+    ]
+
+
+def more_calls(
+    client: Client, workflow: str, contact: str, execution: str, own: str
+) -> list[tuple[Any, Any]]:
+    """Waits, edits, operations on many, events."""
+    until = Timestamp(seconds=4_000_000_000)
+    end = struct({"type": "end"})
+    named = bulk_pb.BulkTask(enroll=bulk_pb.EnrollMany(workflow=workflow, contact_ids=[own]))
+    moved = bulk_pb.BulkTask(migrate=bulk_pb.MigrateMany(workflow=workflow))
+    filtered = bulk_pb.BulkTask(cancel=bulk_pb.CancelMany(filter=bulk_pb.ExecutionFilter(workflow=workflow)))
+    mask = FieldMask(paths=["config"])
+    return [
+        (client.waits.CreateWait, wait_pb.CreateWaitRequest(execution_id=execution, until=until)),
+        (client.waits.GetWait, wait_pb.GetWaitRequest(id=f"{execution}.2")),
+        (client.waits.CancelWait, wait_pb.CancelWaitRequest(id=f"{execution}.2")),
+        (client.waits.ResumeWait, wait_pb.ResumeWaitRequest(id=f"{execution}.2")),
+        (client.editing.AddStep, editing_pb.AddStepRequest(workflow=workflow, step=end)),
+        (
+            client.editing.UpdateStep,
+            editing_pb.UpdateStepRequest(workflow=workflow, step_id="a", update_mask=mask),
+        ),
+        (client.editing.RemoveStep, editing_pb.RemoveStepRequest(workflow=workflow, step_id="before")),
+        (client.editing.ReorderSteps, editing_pb.ReorderStepsRequest(workflow=workflow, step_ids=["a"])),
+        (client.editing.GetStep, editing_pb.GetStepRequest(workflow=workflow, step_id="before")),
+        (client.editing.ListSteps, editing_pb.ListStepsRequest(workflow=workflow)),
+        *(
+            (method, kind(task=task))
+            for task in (named, moved, filtered)
+            for method, kind in (
+                (client.bulk.StartBulkOperation, bulk_pb.StartBulkOperationRequest),
+                (client.bulk.PreviewBulkOperation, bulk_pb.PreviewBulkOperationRequest),
+            )
+        ),
+        (client.events.ListRefusals, event_pb.ListRefusalsRequest(workflow=workflow)),
+        (client.events.GetEvent, event_pb.GetEventRequest(id=execution)),
     ]
 
 
@@ -69,10 +118,8 @@ async def test_foreign_ids_answer_like_ids_of_nobody(world: World, client: Clien
 
 def request_id(request: Any, message: str) -> str:
     """The id in the message, which is one of the request's own values."""
-    values = [str(value) for _, value in request.ListFields()] + [getattr(request, "id", "")]
-    if isinstance(request, contact_pb.UpdateContactRequest):
-        values = [request.contact.id]
-    return next(str(value) for value in values if value and value in message)
+    found: list[str] = re.findall(r"[0-9a-f-]{36}", message)
+    return next(text for text in found if text in str(request))
 
 
 async def test_a_foreign_contact_cannot_be_started(world: World, client: Client, other: Client) -> None:
