@@ -54,6 +54,21 @@ test: $(VENV)/.dev ## unit, contract, integration, acceptance and architecture t
 test-all: $(VENV)/.dev ## every test, with long property runs
 	WAYFARER_HYPOTHESIS=long $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --timeout 1800 tests $(ARGS)
 
+# The pure core: what decides, without a database or a wire.
+CORE := execution_engine/advance.py,execution_engine/walk.py,execution_engine/resting.py,execution_engine/waits.py,$\
+execution_engine/states.py,execution_engine/journal.py,execution_engine/fold.py,execution_engine/retry.py,$\
+execution_engine/signals.py,execution_engine/schedule.py,execution_engine/notices.py,execution_engine/masking.py,$\
+execution_engine/chain.py,execution_engine/admission/*,execution_engine/calendar/*,execution_engine/definition/*,$\
+execution_engine/steps/*
+
+.PHONY: coverage
+coverage: $(VENV)/.dev ## lines and branches that tests reach: of the core from unit tests, of all from all but kills
+	rm -rf .coverage && mkdir .coverage
+	$(BIN)/python -m coverage run -m pytest -q -p no:xdist tests/unit
+	$(BIN)/python -m coverage combine -q --keep && $(BIN)/python -m coverage report --include='$(CORE)' --fail-under 95
+	$(BIN)/python -m coverage run -m pytest -q -p no:xdist tests/contract tests/integration
+	$(BIN)/python -m coverage combine -q --append && $(BIN)/python -m coverage report --fail-under 85
+
 .PHONY: chaos
 chaos: $(VENV)/.dev ## kill every process while executions run; nothing may be lost or doubled
 	$(BIN)/python -m pytest -p no:xdist -s tests/chaos $(ARGS)
@@ -96,4 +111,4 @@ requirements: $(VENV)/.bootstrap ## pin requirements/*.in anew, with hashes
 
 .PHONY: clean
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage

@@ -15,6 +15,7 @@ from execution_engine.model import BlockedOn, LogEvent, Status
 from execution_engine.moves import Advance
 from execution_engine.outcome import Claimed, Event, Succeeded
 from execution_engine.run import Run
+from execution_engine.signals import SignalKind, signal
 from execution_engine.steps.split import draw
 from tests.unit.engine.world import CATALOGUE, NOW, new_run
 
@@ -22,7 +23,7 @@ FIRST = Claimed(Status.QUEUED, BlockedOn.WORKER)
 
 
 def tag(name: str, **more: Any) -> dict[str, Any]:
-    return {"id": name, "type": "add_tag", "config": {"tag": name}, **more}
+    return {"id": name, "type": "add_tag", "config": {"tag": name}} | more
 
 
 def begin(
@@ -260,3 +261,130 @@ def test_a_loop_of_control_steps_gives_way() -> None:
         moves += 1
     assert at(run) == "a"
     assert 5 < moves < 50
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "path"),
+    [
+        ("wait_time", {"amount": "x", "unit": "hours"}, "config.amount: range"),
+        ("wait_time", {"amount": 1, "unit": "moons"}, "config.unit: choice"),
+        ("wait_time", {"amount": 9_000, "unit": "weeks"}, "config.amount: range"),
+        ("wait_time", {"amount": 401, "unit": "business_days"}, "config.amount: range"),
+        ("wait_time", {"amount": 1, "unit": "hours", "time_zone": "Mars"}, "config.time_zone: time_zone"),
+        ("wait_until_time", {"time": "9"}, "config.time: time"),
+        ("wait_until_time", {"time": "09:00", "days": "mon"}, "config.days: type"),
+        ("wait_until_time", {"time": "09:00", "days": ["noday"]}, "config.days: choice"),
+        ("wait_until_time", {"time": "09:00", "skip_holidays": "yes"}, "config.skip_holidays: type"),
+        ("wait_until_date", {"date": "{{ contact."}, "config.date: template"),
+        ("wait_until_date", {"date": "soon"}, "config.date: date"),
+        ("wait_until_date", {"date": "2026-01-01", "offset": "400d"}, "config.offset: range"),
+        ("wait_until_date", {"date": "2026-01-01", "offset": "x"}, "config.offset: duration"),
+        ("wait_until_date", {"date": "2026-01-01", "time": "x"}, "config.time: time"),
+        ("wait_until_date", {"date": "2026-01-01", "if_past": "cry"}, "config.if_past: choice"),
+        ("wait_for_event", {"event": "a", "timeout": "400d"}, "config.timeout: range"),
+        ("wait_for_event", {"event": "a", "timeout": "x"}, "config.timeout: duration"),
+        (
+            "wait_for_event",
+            {"event": "a", "timeout": "1d", "look_back": "ages"},
+            "config.look_back: duration",
+        ),
+        ("split", {}, "config.branches: missing"),
+        ("split", {"branches": 5}, "config.branches: type"),
+        ("split", {"branches": [5, 5]}, "config.branches[0]: type"),
+        ("split", {"branches": [{"percent": -1, "then": "end"}] * 2}, "config.branches[1].percent: range"),
+        ("split", {"branches": [{"percent": 10, "then": "end"}] * 2}, "config.branches: sum"),
+        ("switch", {"cases": 5, "else": "end"}, "config.cases: type"),
+        ("switch", {"cases": [5], "else": "end"}, "config.cases[0]: type"),
+        (
+            "switch",
+            {"cases": [{"condition": 5, "then": "end"}], "else": 5},
+            "config.cases[0].condition: type",
+        ),
+        ("go_to", {"step": "end", "limit": 5_000}, "config.limit: range"),
+        ("goal", {"event": "x", "otherwise": "wait"}, "config.otherwise: choice"),
+        ("if", {"condition": "true", "then": "end", "else": 5, "or": 1}, "config.or: unknown_key"),
+    ],
+)
+def test_bad_configs_name_field_and_rule(kind: str, config: dict[str, Any], path: str) -> None:
+    assert f"steps[0].{path}" in faults({"id": "x", "type": kind, "config": config})
+
+
+def listening(**more: Any) -> dict[str, Any]:
+    config = {"event": "opened", "timeout": "1d", "on_event": "yes", "on_timeout": "no", **more}
+    return {"id": "w", "type": "wait_for_event", "config": config}
+
+
+def test_what_a_wait_listens_for_is_fixed_when_it_begins() -> None:
+    """R-WAIT-2: types, attributes with their merge fields filled, and since when."""
+    wait = listening(match={"id": "{{ steps.mail.message_id }}"}, filter="event.data.n > 1")
+    mail = {"id": "mail", "type": "send_email", "config": {"subject": "Hi"}}
+    read = tag("yes", config={"tag": "{{ steps.w.event }}-{{ steps.w.data.n }}"})
+    run, _ = begin(mail, wait, read, tag("no"))
+    sent = run.open_at
+    later = NOW + timedelta(minutes=1)
+    result = advance(run, Succeeded(b'{"message_id":"m-1"}'), later, 0.5)
+    assert result.listens
+    assert run.wait is not None
+    assert (run.wait["match"], run.wait["types"]) == ({"id": "m-1"}, ["opened"])
+    assert sent is not None
+    assert run.wait["since"] == sent.isoformat(), "since the action before it began"
+    run.signals = [signal(SignalKind.EVENT, event={"id": "e", "type": "opened", "data": {"n": 2}})]
+    due(run, later)
+    assert at(run) == "yes"
+    assert b"opened-2" in run.config
+
+
+@pytest.mark.parametrize(("look_back", "since"), [("start", None), ("30m", NOW - timedelta(minutes=30))])
+def test_how_far_a_wait_looks_back(look_back: str, since: datetime | None) -> None:
+    run, _ = begin(listening(look_back=look_back), tag("yes"), tag("no"))
+    assert run.wait is not None
+    created = datetime.fromtimestamp((run.execution_id.int >> 80) / 1000, UTC)
+    assert datetime.fromisoformat(run.wait["since"]) == (since or created)
+
+
+def test_a_wait_whose_merge_field_is_missing_fails_with_its_name() -> None:
+    run, result = begin(listening(match={"id": "{{ contact.nobody }}"}), tag("yes"), tag("no"))
+    assert (run.status, run.reason) == (Status.FAILED, "configuration")
+    assert "contact.nobody" in result.rows[0].detail
+
+
+@pytest.mark.parametrize(("kind", "step"), [(SignalKind.RESUME, "yes"), (SignalKind.LIFT, "no")])
+def test_a_wait_ended_by_hand(kind: SignalKind, step: str) -> None:
+    run, _ = begin(listening(), tag("yes"), tag("no"))
+    run.signals = [signal(kind, actor="ada")]
+    result = due(run, NOW)
+    assert at(run) == step
+    assert '"actor":"ada"' in result.rows[0].detail
+
+
+def test_a_wait_on_the_contacts_zone_is_resolved_anew() -> None:
+    run, _ = begin(
+        {"id": "w", "type": "wait_until_time", "config": {"time": "18:00"}},
+        contact={"tags": [], "time_zone": "Europe/Berlin"},
+    )
+    assert run.wake_at == datetime(2026, 11, 20, 17, 0, tzinfo=UTC)
+    run.contact = {"tags": [], "time_zone": "America/New_York"}
+    run.signals = [signal(SignalKind.RECHECK)]
+    result = due(run, NOW + timedelta(hours=1))
+    assert run.wake_at == datetime(2026, 11, 20, 23, 0, tzinfo=UTC)
+    assert [row.event for row in result.rows] == [LogEvent.WAIT_RESCHEDULED]
+
+
+def test_an_ad_hoc_wait_holds_the_next_step_until_its_time() -> None:
+    run, _ = begin(tag("a"), tag("b"))
+    run.not_before = NOW + timedelta(hours=1)
+    run.ask_detail = '{"actor":"ada"}'
+    result = again(run, Succeeded())
+    assert run.blocked_on is BlockedOn.AD_HOC_WAIT
+    assert '"actor":"ada"' in result.rows[-1].detail
+    due(run, NOW + timedelta(minutes=30))
+    assert run.wake_at == NOW + timedelta(hours=1)
+    due(run, NOW + timedelta(hours=1))
+    assert at(run) == "b"
+    assert not run.not_before
+
+
+def test_a_condition_that_fails_in_a_switch_fails_the_run() -> None:
+    cases = [{"condition": "contact.missing == 1", "then": "a"}]
+    run, _ = begin({"id": "s", "type": "switch", "config": {"cases": cases, "else": "a"}}, tag("a"))
+    assert (run.status, run.reason) == (Status.FAILED, "condition_failed")
