@@ -13,7 +13,10 @@ from execution_engine.store.workflows import Outlines
 _ACCOUNTS = "SELECT account_id FROM wf_inbox_accounts($1)"
 _TURN = "SELECT pg_try_advisory_xact_lock(hashtextextended('wayfarer.inbox', $1))"
 _OLDEST = """SELECT inbox_id, contact_id, type, source_id, occurred_at, data_sealed, cause_sealed
-FROM event_inbox WHERE account_id = $1 ORDER BY inbox_id LIMIT $2"""
+FROM event_inbox WHERE account_id = $1 AND failed_at IS NULL ORDER BY inbox_id LIMIT $2"""
+_ASIDE = """UPDATE event_inbox SET failed_at = wf_now() WHERE (account_id, inbox_id) IN (
+    SELECT account_id, inbox_id FROM event_inbox WHERE account_id = $1 AND failed_at IS NULL
+    ORDER BY inbox_id LIMIT 1)"""
 _GONE = "DELETE FROM event_inbox WHERE account_id = $1 AND inbox_id = ANY ($2::bigint[])"
 
 
@@ -44,6 +47,11 @@ async def take_in(
     await ingest(connection, vault, outlines, definitions, account_id, arrivals)
     await connection.execute(_GONE, account_id, [row["inbox_id"] for row in rows])
     return len(rows)
+
+
+async def set_aside(connection: asyncpg.Connection, account_id: int) -> None:
+    """The oldest event cannot be taken in: it is kept, and those behind it go on."""
+    await connection.execute(_ASIDE, account_id)
 
 
 def _arrival(row: asyncpg.Record, vault: ports.Vault, account_id: int) -> Arrival:

@@ -239,6 +239,7 @@ event_inbox = sa.Table(
     sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("data_sealed", sa.LargeBinary),
     sa.Column("cause_sealed", sa.LargeBinary),
+    sa.Column("failed_at", sa.DateTime(timezone=True)),
 )
 listening = sa.Table(
     "listening",

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli import contacts, workflows
+from services.cli import contacts, events, steering, workflows
 from services.cli.session import Json, Limit, api_session, contact_id, show_on_screen
 
 app = typer.Typer(
@@ -23,6 +23,8 @@ app = typer.Typer(
 )
 app.add_typer(contacts.app, name="contacts")
 app.add_typer(workflows.app, name="workflows")
+app.add_typer(events.app, name="events")
+steering.add_to(app)
 
 _WATCH_S = 3600.0
 

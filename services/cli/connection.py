@@ -10,6 +10,7 @@ from typing import Any, cast
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 from wayfarer.crm.v1.contact_service_pb2_grpc import ContactServiceStub
+from wayfarer.event.v1.event_service_pb2_grpc import EventServiceStub
 from wayfarer.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
 from wayfarer.execution.v1.workflow_service_pb2_grpc import WorkflowServiceStub
 
@@ -32,6 +33,7 @@ class Api:
     executions: ExecutionServiceStub
     workflows: WorkflowServiceStub
     contacts: ContactServiceStub
+    events: EventServiceStub
     metadata: tuple[tuple[str, str], ...]
 
     def call(self, method: Any, request: Any, timeout_s: float = TIMEOUT_S) -> Any:
@@ -79,6 +81,7 @@ def connect(address: str = "", key: str = "") -> Iterator[Api]:
             ExecutionServiceStub(plain),
             WorkflowServiceStub(plain),
             ContactServiceStub(plain),
+            EventServiceStub(plain),
             (("authorization", f"Bearer {key}"),),
         )
 

@@ -14,6 +14,7 @@ from execution_engine.store import inbox
 from execution_engine.store.accounts import account_transaction
 from execution_engine.store.definitions import Definitions
 from execution_engine.store.events import Answer, Arrival, Receipt, ingest
+from execution_engine.store.faults import DATABASE_FAULTS
 from execution_engine.store.hints import HintSender
 from execution_engine.store.workflows import Outlines
 
@@ -68,14 +69,28 @@ class Intake:
         self.stirred.clear()
         more = False
         for account_id in await inbox.accounts(self._pool, 100):
-            async with account_transaction(self._pool, account_id) as connection:
-                taken = await inbox.take_in(
-                    connection, self._vault, self._outlines, self._definitions, account_id, _BATCH
-                )
+            taken = await self._take_in(account_id, _BATCH)
             if taken:
                 self._due.tell(account_id)
             more = more or taken == _BATCH
         return more
+
+    async def _take_in(self, account_id: int, most: int) -> int:
+        """A batch of one account; one event that cannot be taken in is found by taking them singly."""
+        try:
+            async with account_transaction(self._pool, account_id) as connection:
+                return await inbox.take_in(
+                    connection, self._vault, self._outlines, self._definitions, account_id, most
+                )
+        except DATABASE_FAULTS:
+            raise
+        except Exception:
+            log.exception("inbox_cannot_be_taken_in", account_id=account_id, events=most)
+            if most > 1:
+                return await self._take_in(account_id, 1)
+        async with account_transaction(self._pool, account_id) as connection:
+            await inbox.set_aside(connection, account_id)
+        return 1
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweeps when stirred, and each second at least."""

@@ -1,5 +1,6 @@
 """The command line against a running stack: each command a person has."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -112,3 +113,34 @@ async def test_wrong_usage_is_told_from_refusal(cli: Cli) -> None:
     assert (await cli("list", "--status", "BUSY")).code == 2
     assert (await cli("show", "not-an-id")).code == 1
     assert (await cli("--help")).code == 0
+
+
+async def test_an_operator_pauses_explains_resumes_and_publishes(cli: Cli, tmp_path: Path) -> None:
+    """R-STATE-6, A-46: from the command line; an event shows its receipt."""
+    file = tmp_path / "waits.yaml"
+    file.write_text(
+        "key: waits\nsettings: {triggers: [{event: signed_up}]}\nsteps:\n"
+        "  - {id: w, type: wait_for_event, config: {event: opened, timeout: 1d}}\n"
+        "  - {id: t, type: add_tag, config: {tag: x}}\n"
+    )
+    assert (await cli("apply", str(file))).code == 0
+    assert (await cli("contacts", "create", "--external-id", "oper")).code == 0
+    receipt = (await cli("events", "publish", "oper", "signed_up", "--json")).json()
+    (started,) = receipt["receipts"][0]["consequences"]
+    execution = started["execution_id"]
+    async with asyncio.timeout(20):
+        while (await cli("show", execution, "--json")).json()["status"] != "WAITING":
+            pass
+    assert "EVENT" in (await cli("explain", execution)).out
+    assert "PAUSED" in (await cli("pause", execution, "--reason", "a look")).out
+    assert "somebody paused it" in (await cli("explain", execution)).out
+    kept = await cli("events", "publish", "oper", "opened", "--data", '{"n": 1}')
+    assert "KEPT" in kept.out
+    assert (await cli("resume", execution)).code == 0
+    assert "execution_completed" in (await cli("watch", execution)).out
+    assert "nothing waited for it" in (await cli("events", "publish", "oper", "opened")).out
+    assert "signed_up" in (await cli("events", "list")).out
+    refused = await cli("retry", execution)
+    assert refused.code == 1
+    assert "ILLEGAL_TRANSITION" in refused.err
+    assert (await cli("events", "publish", "oper", "opened", "--data", "{")).code == 2

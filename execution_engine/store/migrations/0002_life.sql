@@ -54,6 +54,7 @@ CREATE TABLE event_inbox (
     occurred_at timestamptz NOT NULL,
     data_sealed bytea,
     cause_sealed bytea,                   -- the execution that caused it, and the workflows before it
+    failed_at timestamptz,                -- set aside: it could not be taken in, and the others must not wait
     PRIMARY KEY (account_id, inbox_id)
 );
 
@@ -151,7 +152,7 @@ SELECT wf_make_partitions(wf_now(), 3);
 -- Accounts with events on their way, over all accounts: for the API's intake.
 CREATE FUNCTION wf_inbox_accounts(most integer) RETURNS TABLE (account_id bigint)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
-    AS 'SELECT DISTINCT account_id FROM event_inbox LIMIT most';
+    AS 'SELECT DISTINCT account_id FROM event_inbox WHERE failed_at IS NULL LIMIT most';
 
 -- Triggers whose time has come, over all accounts: for the API's scheduler.
 CREATE FUNCTION wf_triggers_due(most integer) RETURNS TABLE (account_id bigint, workflow_id uuid, place smallint)
@@ -177,6 +178,7 @@ REVOKE ALL ON FUNCTION wf_inbox_accounts(integer), wf_triggers_due(integer) FROM
 GRANT EXECUTE ON FUNCTION wf_inbox_accounts(integer), wf_triggers_due(integer) TO wayfarer_api;
 GRANT SELECT, INSERT, UPDATE ON event, event_key TO wayfarer_api;
 GRANT SELECT, INSERT, DELETE ON event_inbox TO wayfarer_api;
+GRANT UPDATE (failed_at) ON event_inbox TO wayfarer_api;
 GRANT SELECT, INSERT ON listening, start_refusal TO wayfarer_api;
 GRANT SELECT, INSERT, UPDATE, DELETE ON workflow_trigger TO wayfarer_api;
 GRANT SELECT, INSERT ON step_delta TO wayfarer_api;

@@ -214,3 +214,28 @@ async def test_a_change_by_the_caller_is_an_event(client: Client) -> None:
 
     await until(seen)
     assert len((await client.listed()).executions) == 1
+
+
+async def test_an_event_that_cannot_be_taken_in_does_not_hold_up_the_others(
+    world: World, client: Client
+) -> None:
+    """A sweeper never stops at one bad row: it is set aside, and kept."""
+    await client.publish(triggered())
+    contact = await client.contact()
+    await world.owner.execute(
+        "INSERT INTO event_inbox (account_id, contact_id, type, source_id, occurred_at, data_sealed)"
+        " VALUES ($1, $2::uuid, 'form_submitted', 'bad', wf_now(), 'not sealed by us'),"
+        " ($1, $2::uuid, 'form_submitted', 'good', wf_now(), NULL)",
+        client.account_id,
+        contact.id,
+    )
+
+    async def taken() -> bool:
+        listed = await client.call(client.events.ListEvents, pb.ListEventsRequest(contact_id=contact.id))
+        return [event.source_id for event in listed.events] == ["good"]
+
+    await until(taken)
+    left = await world.owner.fetch(
+        "SELECT source_id, failed_at FROM event_inbox WHERE account_id = $1", client.account_id
+    )
+    assert [(row["source_id"], row["failed_at"] is not None) for row in left] == [("bad", True)]
