@@ -101,12 +101,13 @@ async def migrate(
     waited = bool(row.wait_seq) and target != END and plan.ids[target] == before
     if row.wait_seq:
         row.count(row.step, Count.NOT_WAITING)
-    from_version, row.version = row.version, plan.to_version
+    position, from_version, row.version = row.step, row.version, plan.to_version
     row.seen_in(await outlines.of(connection, account_id, row.workflow_id, plan.to_version))
     moved_on = target == END or plan.ids[target] != before
     row.step = target
     if moved_on:
-        row.visit, row.attempt, row.failures, row.crashes, row.wait_seq = 1, 0, 0, 0, 0
+        row.attempt, row.failures, row.crashes, row.wait_seq = 0, 0, 0, 0
+        row.visit = _next_visit(row, plan, position, target)
         if row.status is Status.WAITING:
             row.rest(BlockedOn.WORKER, row.now)
         elif row.status is Status.PAUSED:
@@ -121,6 +122,18 @@ async def migrate(
         return await _exit(connection, row)
     await row.write(connection)
     return MOVED
+
+
+def _next_visit(row: Locked, plan: Plan, position: int, target: int) -> int:
+    """Which arrival at its new step this is: a step it has been at is visited anew, under another key."""
+    if target == END:
+        return 1
+    state, name = row.state(), plan.ids[target]
+    seen = state.get("visits") or dict.fromkeys(plan.steps[: position + 1], 1)
+    visit: int = seen.get(name, 0) + 1
+    if visit > 1 or state.get("visits"):
+        row.set_state(state.get("outputs", {}), {**seen, name: visit})
+    return visit
 
 
 async def _exit(connection: asyncpg.Connection, row: Locked) -> str:

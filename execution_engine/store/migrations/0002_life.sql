@@ -149,6 +149,12 @@ BEGIN
 END $$;
 SELECT wf_make_partitions(wf_now(), 3);
 
+-- As before, but by the engine's clock, which is what updated_at was written by.
+CREATE OR REPLACE FUNCTION wf_contacts_owing_crm(most integer) RETURNS TABLE (account_id bigint, contact_id uuid)
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
+    AS 'SELECT account_id, contact_id FROM contact WHERE crm_pending IS NOT NULL
+        AND updated_at < wf_now() - interval ''2 seconds'' ORDER BY account_id, contact_id LIMIT most';
+
 -- Accounts with events on their way, over all accounts: for the API's intake.
 CREATE FUNCTION wf_inbox_accounts(most integer) RETURNS TABLE (account_id bigint)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp
