@@ -253,7 +253,12 @@ async def test_executions_migrate_by_step_id_with_a_preview(world: World, client
         assert (await client.get(execution_id)).workflow_version == 2
     assert (await client.get(stays)).workflow_version == 1
     # What waited at w1 goes on at the next step that is left, and waits there anew.
-    await client.reaches(late, "WAITING")
+
+    async def waits_anew() -> bool:
+        view = await client.get(late)
+        return (view.current_step_id, view.blocked_on) == ("w2", execution_pb2.BLOCKED_ON_TIMER)
+
+    await until(waits_anew)
     await world.let_pass(timedelta(hours=2, seconds=1))
     ended, log = await client.watched_to_end(moves)
     assert [e.step_id for e in log if e.event == "action_completed"] == ["a", "b", "new", "c"]
