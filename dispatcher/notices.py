@@ -52,7 +52,7 @@ class Notifier:
             return False
         await self._make(owned)
         async with self._pool.acquire() as connection:
-            due = await notices.due(connection, owned)
+            due = await notices.due(connection, self._vault, owned)
         for notice in due:
             await self._send(notice)
         return False
@@ -67,7 +67,7 @@ class Notifier:
                     if not targets:
                         await notices.unwanted(connection, group)
                     elif words.is_due(group, settings, now):
-                        await notices.make(connection, group, new_id(now), targets, now)
+                        await notices.make(connection, self._vault, group, new_id(now), targets, now)
 
     async def _send(self, notice: Notice) -> None:
         tries = notice.tries + 1
@@ -83,7 +83,7 @@ class Notifier:
             now: datetime = await connection.fetchval("SELECT wf_now()")
             if wait is None and any(done == "sent" for _, done in targets):
                 await self._log(connection, notice)
-            await notices.after(connection, notice, now + wait if wait is not None else None)
+            await notices.after(connection, self._vault, notice, now + wait if wait is not None else None)
 
     async def _tell(self, notice: Notice, place: int, target: Target, tries: int) -> str:
         """What became of one target: "sent", "refused", or "" to try it again."""

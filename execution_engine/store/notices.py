@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from execution_engine import ports
 from execution_engine.definition.program import END
 from execution_engine.model import ErrorClass
 from execution_engine.notices import Group, Target, Told
@@ -26,10 +27,10 @@ WHERE f.notice_id IS NULL AND f.closed_at IS NULL AND a.shard = ANY ($1::smallin
 _OF_GROUP = """account_id = $1 AND workflow_id = $2 AND step_id = $3 AND error_class = $4 AND code = $5
     AND notice_id IS NULL AND closed_at IS NULL"""
 _CLOSE_GROUP = f"UPDATE failure_notice SET closed_at = wf_now() WHERE {_OF_GROUP}"
-_MAKE = """INSERT INTO notice (account_id, notice_id, workflow_id, step_id, error_class, code, targets,
+_MAKE = """INSERT INTO notice (account_id, notice_id, workflow_id, step_id, error_class, code, targets_sealed,
     made_at, next_at) VALUES ($1, $6, $2, $3, $4, $5, $7, $8, $8)"""
 _GATHER = f"UPDATE failure_notice SET notice_id = $6 WHERE {_OF_GROUP}"
-_DUE = """SELECT n.account_id, n.notice_id, n.workflow_id, n.targets, n.tries, n.step_id, n.error_class,
+_DUE = """SELECT n.account_id, n.notice_id, n.workflow_id, n.targets_sealed, n.tries, n.step_id, n.error_class,
     n.code, w.name AS workflow
 FROM notice n JOIN account a USING (account_id) JOIN workflow w USING (account_id, workflow_id)
 WHERE n.next_at <= wf_now() AND a.shard = ANY ($1::smallint[]) ORDER BY n.next_at LIMIT 100"""
@@ -37,7 +38,9 @@ _TOLD = """SELECT count(*) AS number, min(failed_at) AS first_at, max(failed_at)
     (array_agg(execution_id ORDER BY failed_at, execution_id))[:1000] AS executions,
     (array_agg(message ORDER BY failed_at))[1] AS message
 FROM failure_notice WHERE account_id = $1 AND notice_id = $2"""
-_AFTER = "UPDATE notice SET targets = $3, tries = $4, next_at = $5 WHERE account_id = $1 AND notice_id = $2"
+_AFTER = (
+    "UPDATE notice SET targets_sealed = $3, tries = $4, next_at = $5 WHERE account_id = $1 AND notice_id = $2"
+)
 _CLOSE = "UPDATE failure_notice SET closed_at = wf_now() WHERE account_id = $1 AND notice_id = $2"
 
 
@@ -87,32 +90,44 @@ async def unwanted(connection: asyncpg.Connection, group: Group) -> None:
 
 
 async def make(
-    connection: asyncpg.Connection, group: Group, notice_id: UUID, targets: Sequence[Target], now: datetime
+    connection: asyncpg.Connection,
+    vault: ports.Vault,
+    group: Group,
+    notice_id: UUID,
+    targets: Sequence[Target],
+    now: datetime,
 ) -> None:
     """Makes the notice that tells of all of these; nothing has been sent yet."""
-    listed = orjson.dumps([[target.kind, target.address, ""] for target in targets]).decode()
-    await connection.execute(_MAKE, *_key(group), notice_id, listed, now)
+    sealed = _sealed(vault, group.account_id, [(target, "") for target in targets])
+    await connection.execute(_MAKE, *_key(group), notice_id, sealed, now)
     await connection.execute(_GATHER, *_key(group), notice_id)
+
+
+def _sealed(vault: ports.Vault, account_id: int, targets: Sequence[tuple[Target, str]]) -> bytes:
+    return vault.seal(
+        ports.NOTICE, account_id, orjson.dumps([[t.kind, t.address, done] for t, done in targets])
+    )
 
 
 def _key(group: Group) -> tuple[Any, ...]:
     return (group.account_id, group.workflow_id, group.step_id, group.error_class, group.code)
 
 
-async def due(connection: asyncpg.Connection, shards: Sequence[int]) -> list[Notice]:
+async def due(connection: asyncpg.Connection, vault: ports.Vault, shards: Sequence[int]) -> list[Notice]:
     """Notices to be sent now."""
     found = []
     for row in await connection.fetch(_DUE, list(shards)):
         told = await connection.fetchrow(_TOLD, row["account_id"], row["notice_id"])
-        found.append(_notice(row, told))
+        found.append(_notice(row, told, vault))
     return found
 
 
-def _notice(row: asyncpg.Record, told: asyncpg.Record) -> Notice:
+def _notice(row: asyncpg.Record, told: asyncpg.Record, vault: ports.Vault) -> Notice:
+    targets = orjson.loads(vault.open(ports.NOTICE, row["account_id"], row["targets_sealed"]))
     return Notice(
         row["account_id"],
         row["notice_id"],
-        [(Target(kind, address), done) for kind, address, done in orjson.loads(row["targets"])],
+        [(Target(kind, address), done) for kind, address, done in targets],
         row["tries"],
         Told(
             workflow=row["workflow"],
@@ -128,9 +143,11 @@ def _notice(row: asyncpg.Record, told: asyncpg.Record) -> Notice:
     )
 
 
-async def after(connection: asyncpg.Connection, notice: Notice, next_at: datetime | None) -> None:
+async def after(
+    connection: asyncpg.Connection, vault: ports.Vault, notice: Notice, next_at: datetime | None
+) -> None:
     """What became of its targets, and when it is sent again; None: it is over."""
-    listed = orjson.dumps([[t.kind, t.address, done] for t, done in notice.targets]).decode()
-    await connection.execute(_AFTER, notice.account_id, notice.notice_id, listed, notice.tries, next_at)
+    sealed = _sealed(vault, notice.account_id, notice.targets)
+    await connection.execute(_AFTER, notice.account_id, notice.notice_id, sealed, notice.tries, next_at)
     if next_at is None:
         await connection.execute(_CLOSE, notice.account_id, notice.notice_id)

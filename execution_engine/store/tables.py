@@ -361,7 +361,7 @@ notice = sa.Table(
     sa.Column("step_id", sa.Text, nullable=False),
     sa.Column("error_class", sa.SmallInteger, nullable=False),
     sa.Column("code", sa.Text, nullable=False),
-    sa.Column("targets", sa.Text, nullable=False),
+    sa.Column("targets_sealed", sa.LargeBinary, nullable=False),
     sa.Column("tries", sa.SmallInteger, nullable=False),
     sa.Column("made_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("next_at", sa.DateTime(timezone=True)),

@@ -24,7 +24,7 @@ CREATE TABLE notice (
     step_id text NOT NULL,
     error_class smallint NOT NULL,
     code text NOT NULL,
-    targets text NOT NULL,                -- JSON: each with what became of it
+    targets_sealed bytea NOT NULL,        -- each target with what became of it
     tries smallint NOT NULL DEFAULT 0,
     made_at timestamptz NOT NULL,
     next_at timestamptz,                  -- when it is sent (again); none once it is over
