@@ -30,8 +30,8 @@ _CLOSE_GROUP = f"UPDATE failure_notice SET closed_at = wf_now() WHERE {_OF_GROUP
 _MAKE = """INSERT INTO notice (account_id, notice_id, workflow_id, step_id, error_class, code, targets_sealed,
     made_at, next_at) VALUES ($1, $6, $2, $3, $4, $5, $7, $8, $8)"""
 _GATHER = f"UPDATE failure_notice SET notice_id = $6 WHERE {_OF_GROUP}"
-_DUE = """SELECT n.account_id, n.notice_id, n.workflow_id, n.targets_sealed, n.tries, n.step_id, n.error_class,
-    n.code, w.name AS workflow
+_DUE = """SELECT n.account_id, n.notice_id, n.workflow_id, n.targets_sealed, n.tries, n.step_id,
+    n.error_class, n.code, w.name AS workflow
 FROM notice n JOIN account a USING (account_id) JOIN workflow w USING (account_id, workflow_id)
 WHERE n.next_at <= wf_now() AND a.shard = ANY ($1::smallint[]) ORDER BY n.next_at LIMIT 100"""
 _TOLD = """SELECT count(*) AS number, min(failed_at) AS first_at, max(failed_at) AS last_at,
