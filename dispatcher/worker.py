@@ -219,7 +219,7 @@ class Worker:
 
     def _ended(self, outcomes: Sequence[tuple[Run, Outcome]]) -> None:
         for run, outcome in outcomes:
-            if run.execution_id not in self._runs:
+            if self._runs.get(run.execution_id) is not run:
                 continue
             self._gate.told(run, outcome)
             stale = isinstance(outcome, Succeeded) and self._touches_contact(run)
@@ -232,7 +232,7 @@ class Worker:
 
     def _found(self, findings: Sequence[tuple[Run, Outcome, list[LogRow]]]) -> None:
         for run, outcome, rows in findings:
-            if run.execution_id in self._runs:
+            if self._runs.get(run.execution_id) is run:
                 self._move_on(run, outcome, stale_contact=False, carried=rows)
 
     # Letting go
@@ -250,7 +250,9 @@ class Worker:
             self._forget(run)
 
     def _forget(self, run: Run) -> None:
-        if self._runs.pop(run.execution_id, None) is not None:
+        # Its id may have been claimed anew meanwhile: then that run is another, and stays.
+        if self._runs.get(run.execution_id) is run:
+            del self._runs[run.execution_id]
             self.claimer.freed(run.account_id)
             self._metrics.held.set(len(self._runs))
 
