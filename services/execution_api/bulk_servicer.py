@@ -294,8 +294,8 @@ async def _shown(connection: asyncpg.Connection, account_id: int, operation: Ope
         kind=int(operation.kind),  # type: ignore[arg-type]
         state=int(operation.state),  # type: ignore[arg-type]
         actor=operation.actor,
-        total=operation.total,
-        finished=operation.total - left,
+        total=sum(counts.values()) + left,
+        finished=sum(counts.values()),
         outcomes=counts,
         per_tick=operation.pace.per_tick,
         tick=tick,

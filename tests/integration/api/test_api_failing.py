@@ -190,9 +190,9 @@ async def test_a_breaker_opens_and_one_probe_closes_it(world: World, client: Cli
 
 
 async def test_the_accounts_own_rate_spreads_its_actions(world: World, client: Client) -> None:
-    """R-LIMIT-4: two a second, and two a day more than that are not sent today."""
+    """R-LIMIT-4: one in a hundred seconds, three a day: the others go tomorrow."""
     await world.owner.execute(
-        """UPDATE account SET settings = '{"rates": {"webhook": {"per_second": 1, "per_day": 3}}}'
+        """UPDATE account SET settings = '{"rates": {"webhook": {"per_second": 0.01, "per_day": 3}}}'
         WHERE account_id = $1""",
         client.account_id,
     )
@@ -207,9 +207,9 @@ async def test_the_accounts_own_rate_spreads_its_actions(world: World, client: C
     async def gone() -> bool:
         return len(await world.requests_at(path)) == 3
 
-    await world.let_pass(timedelta(seconds=3))
+    await world.let_pass(timedelta(seconds=210))
     await until(gone)
-    await world.let_pass(timedelta(seconds=10))
+    await world.let_pass(timedelta(seconds=300))
     left = [
         e
         for e in [await client.get(e) for e in executions]
