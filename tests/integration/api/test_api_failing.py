@@ -8,6 +8,7 @@ from email.utils import format_datetime
 from typing import Any
 from uuid import uuid4
 
+import grpc
 import pytest
 from wayfarer.execution.v1 import execution_pb2
 from wayfarer.execution.v1 import execution_service_pb2 as pb
@@ -241,6 +242,16 @@ async def test_an_executor_that_is_away_is_explained_and_waited_for(world: World
     finally:
         del supervisor.children["integrations"]
         await supervisor.start("integrations", family.module, family.environment)
+
+    async def known_again() -> bool:
+        """The API dials it again within a moment; until then it cannot check configs."""
+        try:
+            await client.apply(calling(url), validate_only=True)
+        except grpc.aio.AioRpcError:
+            return False
+        return True
+
+    await until(known_again)
     for execution_id in executions:
         ended, _ = await client.watched_to_end(execution_id)
         assert ended.status == execution_pb2.EXECUTION_STATUS_COMPLETED
