@@ -219,9 +219,9 @@ class Worker:
 
     def _ended(self, outcomes: Sequence[tuple[Run, Outcome]]) -> None:
         for run, outcome in outcomes:
+            self._gate.told(run, outcome)  # a run lost meanwhile may have been the probe
             if self._runs.get(run.execution_id) is not run:
                 continue
-            self._gate.told(run, outcome)
             stale = isinstance(outcome, Succeeded) and self._touches_contact(run)
             self._move_on(run, outcome, stale_contact=stale)
 

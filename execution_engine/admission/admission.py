@@ -26,6 +26,7 @@ _COUNT = frozenset(
 others (a bad address, say) are answers of a provider that is well."""
 _NO_RATE = Rate()
 _HELD = (BlockedOn.LANE, BlockedOn.RATE_LIMIT, BlockedOn.BREAKER)
+_HELD_OR_AWAY = (*_HELD, BlockedOn.EXECUTOR)
 _MOST_IDLE = 50_000
 Key = tuple[int, str]
 
@@ -59,11 +60,16 @@ class Admission:
     ) -> Blocked | None:
         """None: go. `was` and `by` are what held this action up until now: then its turn has come.
 
-        All lanes must be free; what they cost is taken from all, or from none.
+        All lanes must be free; what they cost is taken from all, or from none. A turn given out by one lane
+        holds at the others and at the executor (an executor's at the executor alone): were it each one's
+        own, an action of two lanes could queue at one, then at the other, for ever.
         """
         own = self._lanes.get((0, family))
-        if own is not None and (blocked := own.held(now, _NO_RATE, turn=False, token=False)) is not None:
-            return Blocked(BlockedOn.EXECUTOR, family, blocked.until)
+        if own is not None:
+            blocked = own.held(now, _NO_RATE, turn=was in _HELD_OR_AWAY, token=False)
+            if blocked is not None:
+                return Blocked(BlockedOn.EXECUTOR, family, blocked.until)
+        turn_has_come = was in _HELD
         rates = self._rates.get(account_id)
         concerned: list[tuple[Lane, Rate, bool]] = []
         for name in lanes:
@@ -73,8 +79,7 @@ class Admission:
                 if rate is _NO_RATE:
                     continue
                 lane = self._lane(account_id, name)
-            turn_has_come = by == name and was in _HELD
-            token = turn_has_come and was is BlockedOn.RATE_LIMIT
+            token = by == name and was is BlockedOn.RATE_LIMIT
             blocked = lane.held(now, rate, turn=turn_has_come, token=token)
             if blocked is not None:
                 return blocked

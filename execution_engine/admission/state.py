@@ -7,6 +7,8 @@ from execution_engine.model import BlockedOn
 from execution_engine.moves import Blocked
 
 _SECOND = timedelta(seconds=1)
+_LEAST_GAP = timedelta(microseconds=10)
+_MOST_DOUBLINGS = 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,9 @@ class Settings:
     """A probe whose outcome never came is given up after this."""
     ask_again: timedelta = timedelta(seconds=2)
     release_gap: timedelta = timedelta(milliseconds=50)
-    """How far apart those are let go that a pause or a breaker held up."""
+    """How far apart those are let go that a pause or a breaker held up, at first."""
+    doubling: timedelta = timedelta(seconds=2)
+    """After this long, and each time again, they are let go twice as fast."""
     first_pause: timedelta = timedelta(seconds=1)
     longest_pause: timedelta = timedelta(seconds=60)
     """Without a Retry-After a pause doubles from the first to the longest."""
@@ -38,6 +42,7 @@ EXECUTOR = Settings(
     failures_to_open=5,
     cool_down=timedelta(seconds=1),
     longest_cool_down=timedelta(seconds=30),
+    probe_for=timedelta(seconds=10),
     ask_again=timedelta(milliseconds=500),
     release_gap=timedelta(milliseconds=1),
 )
@@ -56,6 +61,8 @@ class Lane:
     opened: int = 0
     open_until: datetime | None = None
     probe_until: datetime | None = None
+    back_at: datetime | None = None
+    """When the last pause or opening ended, or is to end: from then on it gathers speed."""
     next_release: datetime | None = None
     drained_at: datetime | None = None
     """When the tokens taken so far are used up at the rate (GCRA's theoretical arrival time)."""
@@ -103,7 +110,10 @@ class Lane:
     def _release_after(self, at: datetime, reason: BlockedOn) -> Blocked:
         """A place of its own in time, so that the held up do not all come back at once."""
         start = max(at, self.next_release) if self.next_release is not None else at
-        self.next_release = start + self.settings.release_gap
+        gap = self.settings.release_gap
+        if self.back_at is not None and start > self.back_at:
+            gap /= 2 ** min((start - self.back_at) / self.settings.doubling, _MOST_DOUBLINGS)
+        self.next_release = start + max(gap, _LEAST_GAP)
         return Blocked(reason, self.name, self.next_release)
 
     def _beyond_rate(self, now: datetime, rate: Rate) -> Blocked | None:
@@ -144,6 +154,8 @@ class Lane:
         """The provider did it: whatever was wrong is over."""
         if self.failures or self.opened or self.pauses:
             self.changed = True
+        if self.opened:
+            self.back_at = now
         self.failures, self.opened, self.pauses = 0, 0, 0
         self.open_until = self.probe_until = None
 
@@ -155,7 +167,7 @@ class Lane:
             cool_down = self.settings.cool_down * 2 ** min(self.opened, 16)
             self.opened += 1
             self.open_until = now + min(cool_down, self.settings.longest_cool_down)
-            self.probe_until = None
+            self.back_at, self.probe_until = self.open_until, None
             self.changed = True
 
     def pause(self, retry_after_s: float | None, now: datetime) -> None:
@@ -167,7 +179,7 @@ class Lane:
         self.pauses += 1
         until = now + pause
         if self.paused_until is None or until > self.paused_until:
-            self.paused_until = until
+            self.paused_until = self.back_at = until
         self.changed = True
 
 

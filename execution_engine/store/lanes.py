@@ -53,6 +53,7 @@ def _lane(row: asyncpg.Record) -> Lane:
         failures=row["failures"],
         opened=row["opened"],
         open_until=row["open_until"],
+        back_at=max(filter(None, (row["paused_until"], row["open_until"])), default=None),
         day=row["day"],
         used_today=row["used_today"],
     )

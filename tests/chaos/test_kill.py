@@ -68,6 +68,12 @@ CREATE TRIGGER audit AFTER INSERT OR DELETE ON contact_tag FOR EACH ROW EXECUTE 
 """
 
 
+_STANDING = """
+SELECT status, step, attempt_open, blocked_on, blocked_by, lane, count(*), min(wake_at - wf_now()) AS first,
+    max(wake_at - wf_now()) AS last FROM execution GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2
+"""
+
+
 @dataclass(slots=True)
 class World:
     """A running stack and who talks to it."""
@@ -108,6 +114,14 @@ class World:
             raise OSError(str(error)) from error
         finally:
             connection.terminate()
+
+    async def standing(self) -> str:
+        """Where every execution stands, for the report of a run that got stuck."""
+        connection = await asyncpg.connect(self.stack.prepared.dsns["wayfarer_owner"], timeout=5)
+        rows = await connection.fetch(_STANDING)
+        lanes = await connection.fetch("SELECT * FROM lane")
+        await connection.close()
+        return "\n".join(str(dict(row)) for row in (*rows, *lanes))
 
 
 async def _people(world: World) -> list[str]:
@@ -160,7 +174,11 @@ async def _kill_all(world: World, dice: random.Random) -> list[str]:
         async def progressed(goal: int = goal) -> bool:
             return await world.count("SELECT count(*) FROM execution_log WHERE outcome = 1") >= goal
 
-        await world.changes.until(progressed, 90, f"{goal} actions ended before killing {victim}")
+        try:
+            await world.changes.until(progressed, 90, f"{goal} actions ended before killing {victim}")
+        except TimeoutError:
+            print(f"{victims[:number]} were killed, and then:", await world.standing(), sep="\n")
+            raise
         if victim == "postgres":
             world.stack.postgres.restarted.clear()
             os.kill(world.stack.postgres.pid, 9)

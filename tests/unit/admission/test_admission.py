@@ -1,8 +1,10 @@
 """Lanes, breakers and rates: R-ERR-3, R-ERR-6, R-LIMIT-4, A-19, A-42; against a small model, too."""
 
+import heapq
 from datetime import UTC, datetime, timedelta
 
 import orjson
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -252,3 +254,63 @@ class Crowd(RuleBasedStateMachine):
 
 TestCrowd = Crowd.TestCase
 TestCrowd.settings = hypothesis_settings(stateful_step_count=40)
+
+
+def drain(admission: Admission, crowd: list[tuple[str, ...]], now: datetime, *, last: float) -> datetime:
+    """When the last of a crowd has gone, each asking when it was told to; every action succeeds at once."""
+    queue = [(now, place, BlockedOn.NOTHING, "") for place in range(len(crowd))]
+    heapq.heapify(queue)
+    while queue:
+        now, place, was, by = heapq.heappop(queue)
+        assert now <= NOW + seconds(last), f"{len(queue) + 1} of {len(crowd)} still held up, by {by}"
+        blocked = admission.ask(A, "c", crowd[place], now, was, turn(by))
+        if blocked is None:
+            admission.succeeded(A, "c", crowd[place], now)
+        else:
+            heapq.heappush(queue, (blocked.until, place, blocked.reason, blocked.lane))
+    return now
+
+
+@given(
+    crowd=st.lists(st.sampled_from([(), ("x",), ("y",), ("x", "y"), ("y", "x")]), min_size=1, max_size=400),
+    executor=st.booleans(),
+    paused=st.sets(st.sampled_from("xy")),
+)
+def test_nobody_waits_for_ever_behind_those_let_go_before(
+    crowd: list[tuple[str, ...]], executor: bool, paused: set[str]
+) -> None:
+    """An executor and two lanes were away at once: each of the crowd asks again when told, and all go."""
+    admission = Admission()
+    if executor:
+        for _ in range(5):
+            admission.unreachable("c", NOW)
+    for lane in paused:
+        admission.failed(A, "c", (lane,), ErrorClass.RATE_LIMIT, 1.0, NOW)
+    drain(admission, crowd, NOW, last=60)
+
+
+def test_an_executor_that_comes_back_finds_its_crowd_gone_at_once() -> None:
+    """G2: 400 executions asked twice a second, and each answer put the next one off."""
+    admission = Admission()
+    for _ in range(5):
+        admission.unreachable("c", NOW)
+    assert drain(admission, [()] * 400, NOW, last=60) < NOW + seconds(5)
+
+
+def test_after_a_pause_a_lane_gathers_speed() -> None:
+    """R-ERR-3: carefully at first, twice as fast every two seconds; a long queue is gone in seconds."""
+    admission = Admission()
+    admission.failed(A, "c", EMAIL, ErrorClass.RATE_LIMIT, 1.0, NOW)
+    untils = sorted(
+        blocked.until for _ in range(10_000) if (blocked := admission.ask(A, "c", EMAIL, NOW)) is not None
+    )
+    back = NOW + seconds(1)
+    in_the_first_second = sum(until <= back + seconds(1) for until in untils)
+    assert 20 <= in_the_first_second <= 30
+    assert untils[-1] < back + seconds(25)
+    admission.failed(A, "c", EMAIL, ErrorClass.RATE_LIMIT, 30.0, back + seconds(10))
+    first = admission.ask(A, "c", EMAIL, back + seconds(10))
+    second = admission.ask(A, "c", EMAIL, back + seconds(10))
+    assert first is not None
+    assert second is not None
+    assert second.until - first.until > seconds(0.04)  # the next pause starts slowly again
