@@ -1,0 +1,1 @@
+"""What executor families share to talk to outside providers: their protocol, accounts and callbacks."""

@@ -1,0 +1,91 @@
+"""What a provider is to its family: who it acts for, how it fails, what its callbacks tell; each provider's
+module is written with it.
+
+A provider's class has the methods of its channel (see the channel's module, e.g. communication/email.py), and
+`callback`. It is made per ProviderAccount and kept while that account's choice stands.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, NamedTuple, Protocol
+
+from services.executors.action import EffectKey, Failed, JsonObject
+
+_NO_ATTRIBUTES: Final[JsonObject] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderAccount:
+    """An account's standing with the provider it chose for a channel. `repr` shows no credentials."""
+
+    account_id: int
+    channel: str
+    """email, sms, voice, messenger, crm, courses, slack."""
+    provider: str
+    """The provider's name, e.g. "sendgrid"."""
+    settings: Mapping[str, object]
+    """What may be shown: senders, page ids, base URL."""
+    credentials: Mapping[str, str] = field(repr=False)
+    revision: int
+    """Raised by every change, so that whoever keeps a client knows it for stale."""
+
+
+class ProviderError(Exception):
+    """The provider did not do it; `failed` is the attempt's result."""
+
+    def __init__(self, failed: Failed) -> None:
+        super().__init__(failed.code)
+        self.failed = failed
+
+
+class CallbackRefusedError(Exception):
+    """A callback that is not the provider's: its signature is missing, wrong or too old. `code` is stable."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Callback(NamedTuple):
+    """One HTTP request a provider made to us."""
+
+    method: str
+    url: str
+    """As the provider called it, with its query: what Twilio signs."""
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One thing a callback tells of: an event of a contact to be."""
+
+    id: str
+    """The provider's own id of it, stable over repeats, e.g. sg_event_id or "SM…:delivered"."""
+    type: str
+    """The event's type, e.g. "email_delivered"."""
+    occurred_at: datetime
+    effect: EffectKey | None = None
+    """The effect it is about, where the provider gives ours back."""
+    address: str = ""
+    """Whose it is where no effect is known: an e-mail address, a phone number, a page-scoped id."""
+    attributes: JsonObject = field(default_factory=lambda: dict(_NO_ATTRIBUTES))
+
+
+class Answered(NamedTuple):
+    """What a verified callback tells, and what the provider is to be answered."""
+
+    happenings: Sequence[Happening]
+    body: bytes = b""
+    content_type: str = "text/plain"
+
+
+class Calls(Protocol):
+    """What every provider does with callbacks."""
+
+    def callback(self, request: Callback) -> Answered:
+        """Verify and read one. Raises CallbackRefusedError; a malformed body is refused as MALFORMED."""
+        ...
