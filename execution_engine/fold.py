@@ -34,6 +34,8 @@ _LEAVES = frozenset(
         LogEvent.WAIT_RESUMED,
         LogEvent.WAIT_TIMED_OUT,
         LogEvent.WAIT_CANCELLED,
+        LogEvent.SEND_SKIPPED,
+        LogEvent.OPT_OUT_BLOCKED,
     }
 )
 """After these the step is done, unless the wait was an ad-hoc one."""

@@ -45,6 +45,8 @@ class BlockedOn(IntEnum):
     BREAKER = 14
     RATE_LIMIT = 15
     OUTCOME_UNKNOWN = 16
+    QUIET_HOURS = 17
+    FREQUENCY_CAP = 18
 
 
 class Priority(IntEnum):
@@ -117,6 +119,10 @@ class LogEvent(IntEnum):
     BRANCH_TAKEN = 33
     VISIT_LIMIT_REACHED = 34
     JUMPED = 35
+    SEND_ALLOWED = 36
+    SEND_SKIPPED = 37
+    SEND_DEFERRED = 38
+    OPT_OUT_BLOCKED = 39
 
 
 class OutcomeCode(IntEnum):

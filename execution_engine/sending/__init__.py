@@ -1,0 +1,1 @@
+"""Whether a message may go out: pure; docs/sending.md says how the store makes it hold."""

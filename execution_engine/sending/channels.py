@@ -1,0 +1,68 @@
+"""The channels and categories of messages, and what a message is to the gate; the gate's modules use it."""
+
+import hmac
+from dataclasses import dataclass
+from enum import IntEnum
+from hashlib import sha256
+from typing import Any
+
+import orjson
+
+from execution_engine import ports
+
+
+class Channel(IntEnum):
+    """How a message goes; the numbers are stored."""
+
+    EMAIL = 1
+    SMS = 2
+    VOICE = 3
+    MESSENGER = 4
+
+
+class Category(IntEnum):
+    """What a message is for; the numbers are stored."""
+
+    MARKETING = 1
+    TRANSACTIONAL = 2
+
+
+CHANNELS = {channel.name.lower(): channel for channel in Channel}
+CATEGORIES = {category.name.lower(): category for category in Category}
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is about to be sent. `foreign`: to an address of the config's, not the contact's."""
+
+    channel: Channel
+    category: Category
+    address: str
+    foreign: bool
+
+
+def message_of(channel: Channel, config: bytes, contact: dict[str, Any]) -> Message:
+    """What a step's rendered config and its contact make of it."""
+    given = orjson.loads(config)
+    category = CATEGORIES.get(str(given.get("category") or ""), Category.MARKETING)
+    named = str(given.get("to") or "").strip()
+    own = address_of(channel, contact)
+    return Message(channel, category, named or own, bool(named) and named != own)
+
+
+def address_of(channel: Channel, contact: dict[str, Any]) -> str:
+    """The contact's address of a channel; empty if there is none."""
+    match channel:
+        case Channel.EMAIL:
+            found = contact.get("email")
+        case Channel.SMS | Channel.VOICE:
+            found = contact.get("phone")
+        case Channel.MESSENGER:
+            found = (contact.get("fields") or {}).get("messenger_id")
+    return str(found or "").strip()
+
+
+def address_hash(vault: ports.Vault, account_id: int, address: str) -> bytes:
+    """By which an address is found without being readable: keyed, the same in upper and lower case."""
+    key = vault.mac_key(ports.ADDRESS_HASH, account_id)
+    return hmac.digest(key, address.strip().casefold().encode(), sha256)[:16]
