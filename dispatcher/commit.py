@@ -102,6 +102,7 @@ class Committer:
         lost: Callable[[list[Run]], None],
         hold: Callable[[UUID], Hold],
         gate: Callable[[datetime], Gate],
+        refresh: Callable[[list[Pending]], None],
         dice: random.Random,
     ) -> None:
         self._pool = pool
@@ -111,6 +112,7 @@ class Committer:
         self._lost = lost
         self._hold = hold
         self._gate = gate
+        self._refresh = refresh
         self._dice = dice
         self.sink: Sink[Pending] = Sink(
             self._fly,
@@ -137,11 +139,11 @@ class Committer:
         async with self._pool.acquire() as connection:
             now: datetime = await connection.fetchval("SELECT wf_now()")
             moves = self._advance(batch, now)
-            if not moves:
-                return []
-            written = await self._write(connection, moves, now)
+            ready = [move for move in moves if not move.result.refresh]
+            written = await self._write(connection, ready, now) if ready else set()
         landed: list[Move] = []
         again: list[Pending] = []
+        stale: list[Pending] = []
         for pending in batch:
             if pending.move is None:
                 continue
@@ -149,9 +151,19 @@ class Committer:
                 pending.run.rev += 1
                 landed.append(pending.move)
             else:
-                again.append(pending)
+                (stale if pending.move.result.refresh else again).append(pending)
         self._done(landed)
+        if stale:
+            await self._decide_anew(stale)
         return await self._sift(again) if again else []
+
+    async def _decide_anew(self, stale: list[Pending]) -> None:
+        """What the send gate knew of these contacts is not the newest: on by way of their data."""
+        lost: list[Run] = []
+        restored = await self._restore(stale, lost)
+        if lost:
+            self._lost(lost)
+        self._refresh(restored)
 
     def _advance(self, batch: list[Pending], now: datetime) -> list[Move]:
         moves: list[Move] = []

@@ -16,6 +16,10 @@ from wayfarer.crm.v1.contact_record_service_pb2_grpc import ContactRecordService
 
 from execution_engine import ports
 from execution_engine.run import Run
+from execution_engine.sending.channels import Channel, address_of
+from execution_engine.sending.rules import longest_cap
+from execution_engine.store import facts
+from execution_engine.store.facts import Wanted
 from execution_engine.store.sql import statement
 
 _LOAD = statement("load_contacts")
@@ -44,6 +48,25 @@ class Contacts:
         for run in runs:
             key = (run.account_id, run.contact_id.bytes)
             run.contact = self._merge(run, own.get(key), records.get(key))
+        await self._attach_facts([run for run in runs if run.program is not None and run.program.sends])
+
+    async def _attach_facts(self, runs: Sequence[Run]) -> None:
+        """Sets `run.facts` of runs that send messages."""
+        if not runs:
+            return
+        wanted = {
+            run.execution_id: Wanted(
+                run.account_id,
+                run.contact_id,
+                longest_cap(run.settings.get("sending") or {}),
+                run.foreign,
+            )
+            for run in runs
+        }
+        own = {(run.account_id, run.contact_id): _addresses(run) for run in runs}
+        found = await facts.load(self._pool, self._vault, list(wanted.values()), own)
+        for run in runs:
+            run.facts = found.get(wanted[run.execution_id])
 
     def _merge(self, run: Run, own: asyncpg.Record | None, record: pb.ContactRecord | None) -> dict[str, Any]:
         contact: dict[str, Any] = {"id": str(run.contact_id), **_BLANK, "tags": [], "fields": {}}
@@ -59,3 +82,7 @@ class Contacts:
                     self._vault.open(ports.ADDRESS, run.account_id, sealed).decode() if sealed else ""
                 )
         return contact
+
+
+def _addresses(run: Run) -> list[str]:
+    return [address_of(channel, run.contact or {}) for channel in Channel]

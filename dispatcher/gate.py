@@ -66,6 +66,12 @@ class ProviderGate:
             case _:
                 pass
 
+    def not_sent(self, run: Run) -> None:
+        """A run that was let go is decided anew, or is somebody else's."""
+        step = run.program.steps[run.step] if run.program is not None and run.step >= 0 else None
+        if isinstance(step, ActionStep):
+            self._admission.not_sent(run.account_id, step.family, run.lanes)
+
     async def keep(self) -> None:
         """Writes down the lanes that have changed."""
         changed = self._admission.take_changed(self._now)

@@ -108,6 +108,7 @@ def action_type_info(described: pb.ActionType) -> ActionTypeInfo:
         sample=described.sample_config,
         contact_fields=tuple(described.contact_fields),
         sensitive_fields=tuple(described.sensitive_fields),
+        channel=described.channel,
         timeout_ms=int(_seconds(described.default_timeout) * 1000) or 30_000,
         max_retries=described.default_max_retries,
         max_batch=described.max_batch or 1,

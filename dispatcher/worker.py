@@ -90,6 +90,7 @@ class Worker:
             lost=self._lose,
             hold=self._hold,
             gate=self._gate.at,
+            refresh=self._decide_anew,
             dice=dice,
         )
         self._dispatch = Dispatch(routing, settings, self._ended, self._found)
@@ -176,6 +177,12 @@ class Worker:
         # by put-back, its next driver learns the outcome from the executor's ledger.
         await self._put_back(runs)
 
+    def _decide_anew(self, batch: list[Pending]) -> None:
+        """The send gate needs newer data of these contacts."""
+        for pending in batch:
+            self._gate.not_sent(pending.run)
+        self._readers.put_all(batch)
+
     # Stage 2 → 3: what the commit has made durable goes out
 
     def _done(self, moves: list[Move]) -> None:
@@ -247,6 +254,7 @@ class Worker:
         """Forgets runs: they are somebody else's, or their lease ends by itself and they are due again."""
         for run in runs:
             self._metrics.lost.inc()
+            self._gate.not_sent(run)
             self._forget(run)
 
     def _forget(self, run: Run) -> None:

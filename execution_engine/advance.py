@@ -69,6 +69,7 @@ class _Mover:
             case Failed():
                 self._failed(event)
             case Skipped():
+                self._unsent()
                 self.journal.end_attempt(
                     self._action(), LogEvent.ACTION_SKIPPED, OutcomeCode.SKIPPED, event.failure
                 )
@@ -164,7 +165,15 @@ class _Mover:
             reason = "max_retries_exhausted"
         else:
             reason = failure.error_class.name.lower()
+        if event.certainty is Certainty.NOT_DONE:
+            self._unsent()
         self.walk.give_up(step, fails=kind is Disposition.FAIL, reason=reason, failure=failure)
+
+    def _unsent(self) -> None:
+        """A message that was not sent, and will not be, does not count as one."""
+        step = self._action()
+        if step.channel is not None:
+            self.walk.result.unsent = step.id, self.run.visit
 
     def _schedule_retry(self, step: ActionStep, failure: Failure, retry_after_s: float | None) -> None:
         delay = retry.delay_s(

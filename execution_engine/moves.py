@@ -8,6 +8,7 @@ from enum import Enum, IntEnum
 from execution_engine.definition.program import ActionStep
 from execution_engine.model import BlockedOn, LogRow
 from execution_engine.run import Run
+from execution_engine.sending.channels import Message
 
 
 class Count(IntEnum):
@@ -51,7 +52,9 @@ class Advance:
 
     ACTIVE with `begin`: send that action once the commit is durable. ACTIVE with `reconcile`:
     ask that action's executor what became of its open attempt. Anything else: let the run go.
-    `listens`: it now waits for an event, which may have come already.
+    `listens`: it now waits for an event, which may have come already. `message`: what `begin` sends, by the
+    facts it was judged by. `refresh`: nothing could be decided; read its facts, decide again. `unsent`: the
+    step and visit of a message that failed for good.
     """
 
     rows: list[LogRow] = field(default_factory=list)
@@ -63,3 +66,6 @@ class Advance:
     config: bytes = b""
     ended_step: ActionStep | None = None
     counts: list[tuple[int, Count]] = field(default_factory=list)
+    message: Message | None = None
+    refresh: bool = False
+    unsent: tuple[str, int] | None = None

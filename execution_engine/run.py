@@ -7,6 +7,7 @@ from uuid import UUID
 
 from execution_engine.definition.program import Program
 from execution_engine.model import BlockedOn, Priority, Status
+from execution_engine.sending.facts import Facts
 
 JsonObject = dict[str, Any]
 
@@ -18,7 +19,8 @@ class Run:
     Fields named like columns of `execution` mean the same. `fence`, `rev` and `asks` are what the row
     must still have for the next write to count. `visits` counts arrivals at steps, where a step may be
     visited again; `settings` are the account's; `cause` names the workflows whose executions led to this
-    one by events of theirs, earliest first.
+    one by events of theirs, earliest first. `facts` is what the send gate knows of the contact; `foreign` an
+    address of the config's that it has to know of, too; `counts_sends`: the account caps messages.
     """
 
     account_id: int
@@ -64,6 +66,9 @@ class Run:
     signals: list[JsonObject] = field(default_factory=list)
     blocked_by: str = ""
     lanes: tuple[str, ...] = ()
+    facts: Facts | None = None
+    foreign: str = ""
+    counts_sends: bool = False
     config: bytes = b""
     wake_at: datetime | None = None
     reason: str = ""

@@ -128,6 +128,13 @@ class Admission:
             lane = self._lanes[(0, family)] = Lane(family, EXECUTOR)
         lane.failed(now)
 
+    def not_sent(self, account_id: int, family: str, lanes: Sequence[str]) -> None:
+        """An action that was let go did not go after all: if it was a probe, another may be one."""
+        for key in ((0, family), *((account_id, name) for name in lanes)):
+            lane = self._lanes.get(key)
+            if lane is not None:
+                lane.probe_until = None
+
     def _lane(self, account_id: int, name: str) -> Lane:
         lane = self._lanes.get((account_id, name))
         if lane is None:

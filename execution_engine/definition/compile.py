@@ -29,6 +29,8 @@ from execution_engine.definition.templates import ConfigTemplate
 from execution_engine.definition.validate import validate
 from execution_engine.errors import WorkflowInvalid
 from execution_engine.model import Reentry
+from execution_engine.sending.channels import CHANNELS
+from execution_engine.sending.rules import of_workflow
 from execution_engine.steps.registry import CONTROL_STEPS
 
 
@@ -65,6 +67,7 @@ def settings_of(data: Mapping[str, Any]) -> Settings:
         retry_jitter=float(retry.get("jitter", default.retry_jitter)),
         business_hours=business_hours_of(given["business_hours"]) if "business_hours" in given else None,
         holidays=holidays_of(given["holidays"]) if "holidays" in given else None,
+        sending=of_workflow(given),
     )
 
 
@@ -83,6 +86,7 @@ class _Compiler:
             index=self.index,
             outputs_read=frozenset(name for step in steps for name in _reads(step)),
             needs_contact=any(_needs_contact(step) for step in steps),
+            sends=any(isinstance(step, ActionStep) and step.channel is not None for step in steps),
             entries={name: self.resolve(name) for name in self.index},
             loops=any(step["type"] == "go_to" and "limit" in step["config"] for step in self.data["steps"])
             or bool(_goal_jumps(self.data)),
@@ -133,10 +137,11 @@ class _Compiler:
             retry_cap_s=durations.seconds(retry.get("cap", settings.retry_cap_s)),
             retry_jitter=float(retry.get("jitter", settings.retry_jitter)),
             timeout_ms=max(int(timeout_s * 1000), 1),
-            needs_contact=bool(info.contact_fields) or "contact" in config.roots,
+            needs_contact=bool(info.contact_fields or info.channel) or "contact" in config.roots,
             max_batch=info.max_batch,
             emits=info.emits,
             lanes=info.lanes,
+            channel=CHANNELS.get(info.channel),
         )
 
     def on_error(self, given: Any) -> OnError:

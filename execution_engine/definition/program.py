@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import time
 from enum import Enum, IntEnum
+from typing import Any
 
 from execution_engine.calendar.rules import BusinessHours, Holidays
 from execution_engine.definition.conditions import Condition
 from execution_engine.definition.patterns import EventPattern
 from execution_engine.definition.templates import ConfigTemplate
 from execution_engine.model import Reentry
+from execution_engine.sending.channels import Channel
 
 END = -1
 """The jump target that completes the execution."""
@@ -62,6 +64,8 @@ class ActionTypeInfo:
     key_window_s: float
     emits: tuple[tuple[str, str], ...] = ()
     lanes: tuple[str, ...] = ()
+    channel: str = ""
+    """How it reaches the contact, if it is a message; then the send gate is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,8 @@ class Settings:
     retry_jitter: float = 0.1
     business_hours: BusinessHours | None = None
     holidays: Holidays | None = None
+    sending: Mapping[str, Any] = field(default_factory=dict)
+    """Its rules about messages, as they are written."""
 
 
 class IfPast(Enum):
@@ -127,6 +133,7 @@ class ActionStep:
     emits: tuple[tuple[str, str], ...] = ()
     """Event type, and the config field whose value the event carries; told when the output says changed."""
     lanes: tuple[str, ...] = ()
+    channel: Channel | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +295,8 @@ class Program:
     """Ids of the steps whose output a later step reads; only those are kept."""
     needs_contact: bool = False
     """Whether anything reads the contact's data."""
+    sends: bool = False
+    """Whether a step of it is a message."""
     entries: Mapping[str, int] = field(default_factory=dict)
     """Where a jump to a step id really lands: past actions that are disabled."""
     loops: bool = False

@@ -17,6 +17,7 @@ from execution_engine.definition.document import Document
 from execution_engine.definition.faults import Fault
 from execution_engine.definition.program import Catalogue
 from execution_engine.definition.templates import ConfigTemplate, TemplateInvalid
+from execution_engine.sending import rules
 from execution_engine.steps.registry import CONTROL_STEPS
 
 MAX_STEPS = 50
@@ -144,7 +145,7 @@ class _Checker:
                     read(settings[name])
                 except (ValueError, TypeError, AttributeError) as error:
                     self.fault(f"settings.{name}", name, str(error))
-        self.faults += triggers.check(settings)
+        self.faults += rules.faults(rules.of_workflow(settings), "settings") + triggers.check(settings)
 
     def retry(self, retry: Any, path: str) -> None:
         if not isinstance(retry, dict):

@@ -17,7 +17,8 @@ from execution_engine import ports
 from execution_engine.model import LogRow, Status
 from execution_engine.moves import Advance
 from execution_engine.run import JsonObject, Run
-from execution_engine.store import changes, counts, lookback, notices
+from execution_engine.sending.channels import address_hash
+from execution_engine.store import changes, counts, intents, lookback, notices
 from execution_engine.store.sql import statement
 
 _ADVANCE = statement("advance_runs")
@@ -29,7 +30,10 @@ _GATES = statement("lock_gates_of")
 _FEW = 64
 """Records up to which one INSERT is quicker than COPY."""
 _CHANGE_ADDRESS = """UPDATE contact SET email_sealed = CASE WHEN $3 THEN $4 ELSE email_sealed END,
-phone_sealed = CASE WHEN $5 THEN $6 ELSE phone_sealed END, revision = revision + 1, updated_at = $7
+phone_sealed = CASE WHEN $5 THEN $6 ELSE phone_sealed END,
+email_hash = CASE WHEN $3 THEN $8 ELSE email_hash END,
+phone_hash = CASE WHEN $5 THEN $9 ELSE phone_hash END, revision = revision + 1, sending_rev = sending_rev + 1,
+updated_at = $7
 WHERE account_id = $1 AND contact_id = $2 AND deleted_at IS NULL"""
 LOG_COLUMNS = (
     "account_id",
@@ -74,9 +78,13 @@ async def commit(
 ) -> set[UUID]:
     """Writes the moves inside the caller's transaction and returns the ids it wrote.
 
-    An id not returned lost its lease or is locked by somebody else: nothing of it was written.
+    An id not returned lost its lease, is locked by somebody else, or was decided on facts that are no longer
+    the newest (its move then says `refresh`): nothing of it was written.
     """
-    await _lock_gates(connection, moves)
+    gates = await _lock_gates(connection, moves)
+    for move in moves:
+        move.result.refresh = move.result.message is not None and intents.stale(gates, move.run)
+    moves = [move for move in moves if not move.result.refresh]
     groups: tuple[list[Move], list[Move], list[Move]] = ([], [], [])
     for move in moves:
         status = move.run.status
@@ -97,6 +105,7 @@ async def commit(
         written.update(_ids(await connection.fetch(_FINISH, *_columns(vault, finishing), now, reasons)))
     await append(connection, _log_records(vault, moves, written))
     landed = [move for move in moves if move.run.execution_id in written]
+    await _keep_intents(connection, landed)
     await counts.add(connection, [(m.run, m.result.counts) for m in landed])
     await changes.tell(connection, vault, [(m.run, m.result) for m in landed if m.result.output], now)
     await notices.add(connection, [m.run for m in landed if m.run.status is Status.FAILED], now)
@@ -107,11 +116,24 @@ async def commit(
     return written
 
 
-async def _lock_gates(connection: asyncpg.Connection, moves: Sequence[Move]) -> None:
-    """Events and waits of a contact meet under its gate; every transaction takes gates before executions."""
-    runs = [m.run for m in moves if m.result.listens or m.result.contact_changes]
-    if runs:
-        await connection.execute(_GATES, [r.account_id for r in runs], [r.contact_id for r in runs])
+async def _lock_gates(connection: asyncpg.Connection, moves: Sequence[Move]) -> intents.Gates:
+    """Events, waits and messages of a contact meet under its gate; every transaction takes gates first."""
+    runs = [m.run for m in moves if m.result.listens or m.result.contact_changes or m.result.message]
+    if not runs:
+        return {}
+    rows = await connection.fetch(_GATES, [r.account_id for r in runs], [r.contact_id for r in runs])
+    return {(row["account_id"], row["contact_id"]): row for row in rows}
+
+
+async def _keep_intents(connection: asyncpg.Connection, landed: Sequence[Move]) -> None:
+    unsent = [(m.run, *m.result.unsent) for m in landed if m.result.unsent is not None]
+    await intents.take_back(connection, unsent)
+    sending = [
+        (m.run, m.result.begin.id, m.result.message)
+        for m in landed
+        if m.result.begin is not None and m.result.message is not None
+    ]
+    await intents.add(connection, sending)
 
 
 async def append(connection: asyncpg.Connection, records: Sequence[tuple[Any, ...]]) -> None:
@@ -229,6 +251,10 @@ async def _change_address(
         value = changes.get(name)
         return vault.seal(ports.ADDRESS, account_id, str(value).encode()) if value else None
 
+    def hashed(name: str) -> bytes | None:
+        value = changes.get(name)
+        return address_hash(vault, account_id, str(value)) if value else None
+
     await connection.execute(
         _CHANGE_ADDRESS,
         account_id,
@@ -238,4 +264,6 @@ async def _change_address(
         "phone" in changes,
         sealed("phone"),
         now,
+        hashed("email"),
+        hashed("phone"),
     )

@@ -13,6 +13,7 @@ import asyncpg
 
 from execution_engine import ports
 from execution_engine.errors import ExternalIdTaken, NotFound
+from execution_engine.sending.channels import address_hash
 
 _COLUMNS = """contact_id, external_id, email_sealed, phone_sealed, opted_out, revision, crm_pending,
 created_at, updated_at"""
@@ -26,14 +27,16 @@ WHERE account_id = $1 AND contact_id = ANY ($2::uuid[]) AND deleted_at IS NULL""
 _PAGE = f"""SELECT {_COLUMNS} FROM contact WHERE account_id = $1 AND deleted_at IS NULL
 AND ($2::uuid IS NULL OR contact_id < $2) ORDER BY contact_id DESC LIMIT $3"""
 _INSERT = """INSERT INTO contact (account_id, contact_id, external_id, email_sealed, phone_sealed, opted_out,
-crm_pending, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)
+crm_pending, created_at, updated_at, email_hash, phone_hash)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10)
 ON CONFLICT (account_id, external_id) WHERE external_id IS NOT NULL AND deleted_at IS NULL DO NOTHING
 RETURNING contact_id"""
 _UPDATE = """UPDATE contact SET external_id = $3, email_sealed = $4, phone_sealed = $5, opted_out = $6,
-crm_pending = $7, revision = revision + 1, updated_at = wf_now()
-WHERE account_id = $1 AND contact_id = $2"""
+crm_pending = $7, email_hash = $8, phone_hash = $9, revision = revision + 1, sending_rev = sending_rev + 1,
+updated_at = wf_now() WHERE account_id = $1 AND contact_id = $2"""
 _DELETE = """UPDATE contact SET deleted_at = wf_now(), external_id = NULL, email_sealed = NULL,
-phone_sealed = NULL, crm_pending = $3, revision = revision + 1, updated_at = wf_now()
+phone_sealed = NULL, email_hash = NULL, phone_hash = NULL, crm_pending = $3, revision = revision + 1,
+sending_rev = sending_rev + 1, updated_at = wf_now()
 WHERE account_id = $1 AND contact_id = $2"""
 _CARRIED = """UPDATE contact SET crm_pending = NULL
 WHERE account_id = $1 AND contact_id = $2 AND revision = $3"""
@@ -123,6 +126,8 @@ async def insert(
         row.opted_out,
         vault.seal(ports.CRM_PENDING, account_id, owed),
         row.created_at,
+        _hashed(vault, account_id, row.email),
+        _hashed(vault, account_id, row.phone),
     )
     return made is not None
 
@@ -141,6 +146,8 @@ async def update(
             _sealed(vault, account_id, row.phone),
             row.opted_out,
             vault.seal(ports.CRM_PENDING, account_id, owed),
+            _hashed(vault, account_id, row.email),
+            _hashed(vault, account_id, row.phone),
         )
     except asyncpg.UniqueViolationError as error:
         raise ExternalIdTaken(row.external_id) from error
@@ -175,6 +182,10 @@ async def owing(pool: asyncpg.Pool, most: int) -> list[tuple[int, UUID]]:
 
 def _sealed(vault: ports.Vault, account_id: int, text: str) -> bytes | None:
     return vault.seal(ports.ADDRESS, account_id, text.encode()) if text else None
+
+
+def _hashed(vault: ports.Vault, account_id: int, text: str) -> bytes | None:
+    return address_hash(vault, account_id, text) if text else None
 
 
 def _row(row: asyncpg.Record, vault: ports.Vault, account_id: int) -> ContactRow:

@@ -192,6 +192,11 @@ _TEXTS = {
     BlockedOn.LANE: ("its provider asked the account for fewer requests", "the pause is over"),
     BlockedOn.BREAKER: ("the circuit breaker of its provider is open", "a probe succeeds"),
     BlockedOn.RATE_LIMIT: ("the account's rate limit of its channel", "its turn comes"),
+    BlockedOn.QUIET_HOURS: ("quiet hours, or outside the send window, on the clocks that count", "they end"),
+    BlockedOn.FREQUENCY_CAP: (
+        "the contact got as many messages as the account allows",
+        "the first of them is long enough ago",
+    ),
     BlockedOn.OUTCOME_UNKNOWN: ("an outcome nobody can tell", "resume it to go on, or cancel it"),
 }
 

@@ -28,6 +28,7 @@ from services.executors.gate import SendGate
 JsonObject: TypeAlias = dict[str, object]
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+CHANNELS: Final = ("", "email", "sms", "voice", "messenger")
 _NO_CONTACT: Final[Mapping[str, object]] = {}
 
 
@@ -196,6 +197,9 @@ class ActionDefinition(Generic[ConfigT, ToolsT]):
     lanes: tuple[str, ...] = ()
     emits: Mapping[str, str] = field(default_factory=dict)
     """Event type → the config field whose value it carries, for each time the output says `changed`."""
+    channel: str = ""
+    """How it reaches the contact, if it is a message: email, sms, voice, messenger. Its config then has
+    `category`, and `to` if it may go elsewhere than to the contact's own address."""
     key_window: timedelta | None = None
     version: int = 1
 
@@ -211,6 +215,7 @@ class ActionDefinition(Generic[ConfigT, ToolsT]):
                     (self.delivery is DeliveryClass.KEYED) != (self.key_window is not None),
                     "KEYED goes with key_window",
                 ),
+                (self.channel not in CHANNELS, f"its channel is none of {', '.join(CHANNELS)}"),
                 (not 1 <= self.max_batch <= 1000, "max_batch is not within 1..1000"),
             )
             if wrong

@@ -111,6 +111,7 @@ def _described(family: str, one: AnyDefinition) -> action_pb2.ActionType:
         default_max_retries=one.max_retries,
         lanes=one.lanes,
         emits=one.emits,
+        channel=one.channel,
         version=one.version,
     )
     described.default_timeout.FromTimedelta(one.timeout)

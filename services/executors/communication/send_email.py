@@ -9,7 +9,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 from urllib.parse import quote
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, model_validator
@@ -66,6 +66,10 @@ class Config(ActionConfig):
     html: Annotated[Body | None, Field(description="HTML; needed unless there is text.")] = None
     from_name: Annotated[Line | None, Field(description="Shown sender; the address is configured.")] = None
     reply_to: AddressText | None = None
+    category: Annotated[
+        Literal["marketing", "transactional"],
+        Field(description="What it is for; consent and quiet hours ask."),
+    ] = "marketing"
 
     @model_validator(mode="after")
     def _check_body(self) -> "Config":
@@ -147,4 +151,5 @@ ACTION: Final = ActionDefinition(
     contact_fields=("email",),
     sensitive_fields=("to", "subject", "text", "html", "reply_to"),
     lanes=("email",),
+    channel="email",
 )

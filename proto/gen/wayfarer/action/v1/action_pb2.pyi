@@ -361,6 +361,7 @@ class ActionType(_message.Message):
     LANES_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     EMITS_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name, e.g. "send_email"."""
     family: _builtins.str
@@ -381,6 +382,10 @@ class ActionType(_message.Message):
     """How many times it is retried after the first attempt unless the step says otherwise."""
     version: _builtins.int
     """The version of config and behaviour; raised when either changes incompatibly."""
+    channel: _builtins.str
+    """For a message to the contact: "email", "sms", "voice" or "messenger"; then the send gate is asked before
+    each attempt. Its config may have `to` and `category` (marketing or transactional).
+    """
     @_builtins.property
     def contact_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The contact fields it needs, e.g. "email"; the orchestrator sends these only."""
@@ -426,10 +431,11 @@ class ActionType(_message.Message):
         lanes: _abc.Iterable[_builtins.str] | None = ...,
         version: _builtins.int = ...,
         emits: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        channel: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["default_timeout", b"default_timeout", "key_window", b"key_window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batchable", b"batchable", "config_schema", b"config_schema", "contact_fields", b"contact_fields", "default_max_retries", b"default_max_retries", "default_timeout", b"default_timeout", "delivery_class", b"delivery_class", "emits", b"emits", "family", b"family", "key_window", b"key_window", "lanes", b"lanes", "max_batch", b"max_batch", "name", b"name", "sample_config", b"sample_config", "sensitive_fields", b"sensitive_fields", "summary", b"summary", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batchable", b"batchable", "channel", b"channel", "config_schema", b"config_schema", "contact_fields", b"contact_fields", "default_max_retries", b"default_max_retries", "default_timeout", b"default_timeout", "delivery_class", b"delivery_class", "emits", b"emits", "family", b"family", "key_window", b"key_window", "lanes", b"lanes", "max_batch", b"max_batch", "name", b"name", "sample_config", b"sample_config", "sensitive_fields", b"sensitive_fields", "summary", b"summary", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

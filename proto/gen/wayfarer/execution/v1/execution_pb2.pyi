@@ -133,6 +133,10 @@ class _BlockedOnEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BlockedOn.V
     """The account's own rate limit for the channel."""
     BLOCKED_ON_OUTCOME_UNKNOWN: _BlockedOn.ValueType  # 16
     """Whether its last effect happened cannot be told; somebody must decide."""
+    BLOCKED_ON_QUIET_HOURS: _BlockedOn.ValueType  # 17
+    """Its message waits for the end of quiet hours, or for the send window."""
+    BLOCKED_ON_FREQUENCY_CAP: _BlockedOn.ValueType  # 18
+    """Its contact got as many messages as the account allows for now."""
 
 class BlockedOn(_BlockedOn, metaclass=_BlockedOnEnumTypeWrapper):
     """BlockedOn says why an execution that has not ended does not move."""
@@ -171,6 +175,10 @@ BLOCKED_ON_RATE_LIMIT: BlockedOn.ValueType  # 15
 """The account's own rate limit for the channel."""
 BLOCKED_ON_OUTCOME_UNKNOWN: BlockedOn.ValueType  # 16
 """Whether its last effect happened cannot be told; somebody must decide."""
+BLOCKED_ON_QUIET_HOURS: BlockedOn.ValueType  # 17
+"""Its message waits for the end of quiet hours, or for the send window."""
+BLOCKED_ON_FREQUENCY_CAP: BlockedOn.ValueType  # 18
+"""Its contact got as many messages as the account allows for now."""
 Global___BlockedOn: _TypeAlias = BlockedOn  # noqa: Y015
 
 @_typing.final
