@@ -1,7 +1,7 @@
-"""Writes down messages about to be sent, in the commit that opens their attempts.
+"""Writes down messages about to be sent, in the commit that opens their attempts, for commits.py.
 
-What was decided on facts that are not the contact's newest is not written: it is decided anew. All of it under
-the contacts' locks. store/commits.py calls it.
+What was decided on facts that are not the contact's newest is not written: it is decided anew. All of it
+under the contacts' locks.
 """
 
 from collections.abc import Mapping, Sequence
