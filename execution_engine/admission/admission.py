@@ -64,6 +64,8 @@ class Admission:
         holds at the others and at the executor (an executor's at the executor alone): were it each one's
         own, an action of two lanes could queue at one, then at the other, for ever.
         """
+        if not self._lanes and not self._rates:
+            return None  # the hot path: nothing ever went wrong here, and nothing is limited
         own = self._lanes.get((0, family))
         if own is not None:
             blocked = own.held(now, _NO_RATE, turn=was in _HELD_OR_AWAY, token=False)
@@ -94,6 +96,8 @@ class Admission:
 
     def succeeded(self, account_id: int, family: str, lanes: Sequence[str], now: datetime) -> None:
         """An action was done, or refused by a provider that is well."""
+        if not self._lanes:
+            return
         for key in ((0, family), *((account_id, name) for name in lanes)):
             lane = self._lanes.get(key)
             if lane is not None:

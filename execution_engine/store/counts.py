@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import asyncpg
+import orjson
 
 from execution_engine.definition.program import END
 from execution_engine.moves import Count
@@ -20,14 +21,16 @@ _READ = """SELECT version, step_id, sum(entered)::bigint AS entered, sum(done)::
     sum(failed)::bigint AS failed, sum(waiting)::bigint AS waiting
 FROM (SELECT * FROM step_count WHERE account_id = $1 AND workflow_id = $2
       UNION ALL
-      SELECT account_id, workflow_id, version, step_id, entered, done, failed, waiting FROM step_delta
+      SELECT account_id, workflow_id, version, s.key, (s.value ->> 0)::integer, (s.value ->> 1)::integer,
+          (s.value ->> 2)::integer, (s.value ->> 3)::integer
+      FROM step_delta CROSS JOIN LATERAL jsonb_each(deltas) AS s
       WHERE account_id = $1 AND workflow_id = $2) AS c
 WHERE $3 = 0 OR version = $3 GROUP BY version, step_id ORDER BY version, step_id"""
 _PLACES = {Count.ENTERED: (0, 1), Count.DONE: (1, 1), Count.FAILED: (2, 1), Count.WAITING: (3, 1)}
 _PLACE = {**_PLACES, Count.NOT_WAITING: (3, -1), Count.NOT_FAILED: (2, -1)}
 
-Key = tuple[int, UUID, int, str]
-"""Account, workflow, version, step id ("" for the version as a whole)."""
+Version = tuple[int, UUID, int]
+"""Account, workflow, version; its deltas are by step id, "" for the version as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +46,32 @@ class StepCount:
 
 
 class Tally:
-    """Deltas gathered for one statement."""
+    """Deltas gathered for one statement: a row per version."""
 
     def __init__(self) -> None:
-        self._deltas: dict[Key, list[int]] = {}
+        self._versions: dict[Version, dict[str, list[int]]] = {}
 
-    def add(self, key: Key, what: Count) -> None:
+    def add(self, version: Version, step_id: str, what: Count) -> None:
         """Counts one."""
-        deltas = self._deltas.get(key)
+        deltas = self._versions.get(version)
         if deltas is None:
-            deltas = self._deltas[key] = [0, 0, 0, 0]
+            deltas = self._versions[version] = {}
+        found = deltas.get(step_id)
+        if found is None:
+            found = deltas[step_id] = [0, 0, 0, 0]
         place, by = _PLACE[what]
-        deltas[place] += by
+        found[place] += by
 
     async def write(self, connection: asyncpg.Connection) -> None:
         """Appends them, in the caller's transaction."""
-        if not self._deltas:
-            return
-        columns = list(zip(*self._deltas, strict=True))
-        sums = list(zip(*self._deltas.values(), strict=True))
-        await connection.execute(_ADD, *(list(column) for column in (*columns, *sums)))
+        if self._versions:
+            await connection.execute(
+                _ADD,
+                [version[0] for version in self._versions],
+                [version[1] for version in self._versions],
+                [version[2] for version in self._versions],
+                [orjson.dumps(deltas).decode() for deltas in self._versions.values()],
+            )
 
 
 async def add(
@@ -74,7 +83,7 @@ async def add(
         for position, what in counted:
             assert run.program is not None
             step_id = run.program.steps[position].id if position != END else ""
-            tally.add((run.account_id, run.workflow_id, run.version, step_id), what)
+            tally.add((run.account_id, run.workflow_id, run.version), step_id, what)
     await tally.write(connection)
 
 

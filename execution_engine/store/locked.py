@@ -229,7 +229,7 @@ class Locked:
         await append(connection, records)
         tally = Tally()
         for version, name, what in self._counts:
-            tally.add((self.account_id, self.workflow_id, version, name), what)
+            tally.add((self.account_id, self.workflow_id, version), name, what)
         await tally.write(connection)
 
     async def ask(self, connection: asyncpg.Connection, what: Ask) -> None:

@@ -48,6 +48,9 @@ contact = sa.Table(
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("deleted_at", sa.DateTime(timezone=True)),
+    sa.Column("sending_rev", sa.BigInteger, nullable=False),
+    sa.Column("email_hash", sa.LargeBinary),
+    sa.Column("phone_hash", sa.LargeBinary),
 )
 workflow = sa.Table(
     "workflow",
@@ -278,11 +281,7 @@ step_delta = sa.Table(
     sa.Column("delta_id", sa.BigInteger, primary_key=True),
     sa.Column("workflow_id", sa.Uuid, nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
-    sa.Column("step_id", sa.Text, nullable=False),
-    sa.Column("entered", sa.Integer, nullable=False),
-    sa.Column("done", sa.Integer, nullable=False),
-    sa.Column("failed", sa.Integer, nullable=False),
-    sa.Column("waiting", sa.Integer, nullable=False),
+    sa.Column("deltas", JSONB, nullable=False),
 )
 step_count = sa.Table(
     "step_count",
@@ -365,4 +364,39 @@ notice = sa.Table(
     sa.Column("tries", sa.SmallInteger, nullable=False),
     sa.Column("made_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("next_at", sa.DateTime(timezone=True)),
+)
+consent = sa.Table(
+    "consent",
+    METADATA,
+    sa.Column("account_id", sa.BigInteger, primary_key=True),
+    sa.Column("contact_id", sa.Uuid, primary_key=True),
+    sa.Column("channel", sa.SmallInteger, primary_key=True),
+    sa.Column("category", sa.SmallInteger, primary_key=True),
+    sa.Column("granted", sa.Boolean, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+)
+suppression = sa.Table(
+    "suppression",
+    METADATA,
+    sa.Column("account_id", sa.BigInteger, primary_key=True),
+    sa.Column("address_hash", sa.LargeBinary, primary_key=True),
+    sa.Column("channel", sa.SmallInteger, primary_key=True),
+    sa.Column("category", sa.SmallInteger, primary_key=True),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("until", sa.DateTime(timezone=True)),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+)
+message_intent = sa.Table(
+    "message_intent",
+    METADATA,
+    sa.Column("account_id", sa.BigInteger, primary_key=True),
+    sa.Column("contact_id", sa.Uuid, primary_key=True),
+    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("channel", sa.SmallInteger, nullable=False),
+    sa.Column("category", sa.SmallInteger, nullable=False),
+    sa.Column("execution_id", sa.Uuid, primary_key=True),
+    sa.Column("step_id", sa.Text, primary_key=True),
+    sa.Column("visit", sa.SmallInteger, primary_key=True),
 )
