@@ -8,8 +8,9 @@ from zoneinfo import available_timezones
 
 from execution_engine.calendar.rules import business_hours_of, holidays_of
 from execution_engine.definition.faults import Fault
+from execution_engine.sending import rules
 
-PARTS = ("time_zone", "business_hours", "holidays", "rates", "notifications", "retention")
+PARTS = ("time_zone", "business_hours", "holidays", "rates", "notifications", "retention", "sending")
 _LANE = re.compile(r"^[a-z][a-z0-9_]{0,30}(:[A-Za-z0-9.\-\[\]_:]{1,255})?$")
 _EMAIL = re.compile(r"^[^@\s]{1,64}@[^@\s]{1,255}$")
 _MOST_RATES, _MOST_TARGETS = 200, 20
@@ -31,6 +32,7 @@ def check(settings: Mapping[str, Any]) -> list[Fault]:
         faults.append(Fault("settings.holidays", "holidays", str(error)))
     faults += _rates(settings.get("rates") or {})
     faults += _notifications(settings.get("notifications") or {})
+    faults += rules.faults(settings.get("sending") or {}, "settings.sending")
     retention = settings.get("retention") or {}
     for name, least in (("history_days", 1), ("event_days", 30)):
         days = retention.get(name, least)

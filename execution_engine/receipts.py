@@ -18,6 +18,7 @@ class ConsequenceKind(IntEnum):
     BLOCKED = 6
     KEPT = 7
     NOT_WAITED_FOR = 8
+    CONSENT_CHANGED = 9
 
 
 @dataclass(frozen=True, slots=True)

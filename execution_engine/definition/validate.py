@@ -34,6 +34,8 @@ _SETTINGS = (
     "goal",
     "exits",
     "triggers",
+    "quiet_hours",
+    "send_window",
 )
 _RETRY = ("max_retries", "base", "cap", "jitter")
 _STEP = ("id", "type", "config", "next", "on_error", "on_unknown", "retry", "timeout", "disabled")

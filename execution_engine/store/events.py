@@ -20,7 +20,9 @@ from execution_engine.errors import EventIdReused, InvalidValue, NotFound, Wayfa
 from execution_engine.ids import new_id
 from execution_engine.model import Priority
 from execution_engine.receipts import Consequence, ConsequenceKind
-from execution_engine.store import meeting, refusals, triggers
+from execution_engine.sending import effects
+from execution_engine.sending.channels import address_hash
+from execution_engine.store import consents, meeting, refusals, triggers
 from execution_engine.store.definitions import Definitions
 from execution_engine.store.enrollment import Duplicate, Enrolled, Start, enroll
 from execution_engine.store.locked import lock_of_contacts
@@ -101,11 +103,14 @@ async def ingest(
     """
     now: datetime = await connection.fetchval("SELECT wf_now()")
     contacts = list({arrival.contact_id for arrival in arrivals})
+    contacts += await _sharing_addresses(connection, vault, account_id, arrivals)
     gates = {row[0]: row for row in await connection.fetch(_GATES, account_id, contacts)}
     answers: list[Answer | None] = [_refused(arrival, gates, now) for arrival in arrivals]
     taken = await _take(connection, account_id, arrivals, answers, now)
     by_type = await triggers.of_types(connection, vault, account_id, sorted({t.arrival.type for t in taken}))
     for round_ in _rounds(taken):
+        for one in round_:
+            one.consequences += await _on_messages(connection, vault, account_id, one)
         rows = await lock_of_contacts(
             connection, vault, outlines, account_id, [t.arrival.contact_id for t in round_]
         )
@@ -130,6 +135,37 @@ def _refused(arrival: Arrival, gates: dict[UUID, asyncpg.Record], now: datetime)
     if arrival.occurred_at is not None and arrival.occurred_at > now + _AHEAD:
         return InvalidValue("occurred_at", "future", "must not lie in the future")
     return None
+
+
+async def _sharing_addresses(
+    connection: asyncpg.Connection, vault: ports.Vault, account_id: int, arrivals: Sequence[Arrival]
+) -> list[UUID]:
+    """Contacts whose messages these events may stop beside their own: all are locked in one order."""
+    meant = [one for one in arrivals if one.type in effects.TYPES]
+    if not meant:
+        return []
+    named = [hashed for one in meant if (hashed := _address_named(vault, account_id, one)) is not None]
+    return await consents.concerned(connection, account_id, [one.contact_id for one in meant], named)
+
+
+def _address_named(vault: ports.Vault, account_id: int, arrival: Arrival) -> bytes | None:
+    address = arrival.data.get("address")
+    return address_hash(vault, account_id, address) if isinstance(address, str) and address else None
+
+
+async def _on_messages(
+    connection: asyncpg.Connection, vault: ports.Vault, account_id: int, one: _Taken
+) -> list[Consequence]:
+    """What the event means for the messages to come."""
+    effect = effects.effect_of(one.arrival.type, one.arrival.data)
+    if effect is None:
+        return []
+    hashed = _address_named(vault, account_id, one.arrival)
+    source = f"event {one.event_id}"
+    if not await consents.apply(connection, account_id, one.arrival.contact_id, effect, hashed, source):
+        return []
+    reason = effect.reason if isinstance(effect, effects.Suppress) else type(effect).__name__.upper()
+    return [Consequence(ConsequenceKind.CONSENT_CHANGED, "", "", reason)]
 
 
 async def _take(

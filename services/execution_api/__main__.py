@@ -13,6 +13,7 @@ import asyncpg
 import grpc
 from prometheus_client import CollectorRegistry
 from wayfarer.admin.v1.admin_service_pb2_grpc import add_AdminServiceServicer_to_server
+from wayfarer.crm.v1.consent_service_pb2_grpc import add_ConsentServiceServicer_to_server
 from wayfarer.crm.v1.contact_service_pb2_grpc import add_ContactServiceServicer_to_server
 from wayfarer.event.v1.event_service_pb2_grpc import add_EventServiceServicer_to_server
 from wayfarer.execution.v1.bulk_service_pb2_grpc import add_BulkServiceServicer_to_server
@@ -28,6 +29,7 @@ from services.execution_api.admin_servicer import AdminServicer
 from services.execution_api.auth import AuthInterceptor
 from services.execution_api.bulk_runner import TICK_S, BulkRunner
 from services.execution_api.bulk_servicer import BulkServicer
+from services.execution_api.consent_servicer import ConsentServicer
 from services.execution_api.contact_servicer import ContactServicer
 from services.execution_api.crm_records import CrmRecords
 from services.execution_api.editing_servicer import EditingServicer
@@ -61,6 +63,7 @@ _SERVICES = (
     "wayfarer.event.v1.EventService",
     "wayfarer.admin.v1.AdminService",
     "wayfarer.crm.v1.ContactService",
+    "wayfarer.crm.v1.ConsentService",
 )
 _OWED_S = 2.0
 _FORGET_S = 300.0
@@ -129,6 +132,7 @@ def _servicers(parts: _Parts) -> list[Callable[[grpc.aio.Server], None]]:
         partial(add_WaitServiceServicer_to_server, WaitServicer(engine, due)),
         partial(add_EventServiceServicer_to_server, EventServicer(engine, parts.intake)),
         partial(add_ContactServiceServicer_to_server, ContactServicer(engine, parts.records)),
+        partial(add_ConsentServiceServicer_to_server, ConsentServicer(engine)),
         partial(add_AdminServiceServicer_to_server, AdminServicer(engine)),
     ]
 

@@ -12,7 +12,7 @@ from execution_engine.errors import InvalidValue, InvalidValues, NotFound, RoleR
 from execution_engine.store import admin
 from execution_engine.store.accounts import account_transaction
 from execution_engine.store.admin import AccountView, KeyView, Role
-from services.execution_api import convert, paging
+from services.execution_api import convert, paging, sending_settings
 from services.execution_api.auth import caller
 from services.execution_api.showing import Engine
 from services.runtime.interceptors import Context
@@ -174,6 +174,8 @@ def _stored(given: account_pb2.AccountSettings) -> dict[str, Any]:
         kept = given.retention
         days = {"history_days": kept.history_days, "event_days": kept.event_days}
         parts["retention"] = {name: number for name, number in days.items() if number}
+    if given.HasField("sending"):
+        parts["sending"] = sending_settings.stored(given.sending)
     return parts
 
 
@@ -207,6 +209,8 @@ def _shown(settings: dict[str, Any]) -> account_pb2.AccountSettings:
             shown.notifications.digest.FromMilliseconds(int(told["digest_seconds"] * 1000))
     if "retention" in settings:
         shown.retention.CopyFrom(account_pb2.Retention(**settings["retention"]))
+    if "sending" in settings:
+        shown.sending.CopyFrom(sending_settings.shown(settings["sending"]))
     return shown
 
 

@@ -19,6 +19,7 @@ from google.rpc.status_pb2 import Status
 from wayfarer.admin.v1.admin_service_pb2_grpc import AdminServiceStub
 from wayfarer.crm.v1 import contact_pb2
 from wayfarer.crm.v1 import contact_service_pb2 as contact_pb
+from wayfarer.crm.v1.consent_service_pb2_grpc import ConsentServiceStub
 from wayfarer.crm.v1.contact_service_pb2_grpc import ContactServiceStub
 from wayfarer.event.v1 import event_pb2
 from wayfarer.event.v1 import event_service_pb2 as event_pb
@@ -101,6 +102,7 @@ class Client:
         self.executions = ExecutionServiceStub(channel)
         self.workflows = WorkflowServiceStub(channel)
         self.contacts = ContactServiceStub(channel)
+        self.consents = ConsentServiceStub(channel)
         self.waits = WaitServiceStub(channel)
         self.events = EventServiceStub(channel)
         self.bulk = BulkServiceStub(channel)
@@ -273,6 +275,13 @@ class World:
             answer = await session.get(f"{self.stack.receiver_url}/requests")
             found: list[dict[str, Any]] = await answer.json()
         return [request for request in found if request["path"] == f"/hooks/{path}"]
+
+    async def mails_to(self, address: str) -> list[dict[str, Any]]:
+        """What the mailbox got for an address, in upper or lower case."""
+        async with aiohttp.ClientSession() as session:
+            answer = await session.get(f"{self.stack.mailbox_url}/messages")
+            found: list[dict[str, Any]] = await answer.json()
+        return [mail for mail in found if address.lower() in [to.lower() for to in mail["to"]]]
 
     async def let_pass(self, time: timedelta) -> None:
         """Moves the engine's clock on, once nothing is leased (a lease's end is a time too)."""

@@ -1,4 +1,4 @@
-"""R-SEND, A-48, A-49, G11: the order of the gate's rules, and each rule's edges, over all zones."""
+"""R-SEND, A-48, G11: the order of the gate's rules, and each rule's edges, over all zones."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fwayfarer/admin/v1/account.proto\x12\x11wayfarer.admin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd1\x01\n\x07\x41\x63\x63ount\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0c\x61\x63tive_limit\x18\x03 \x01(\x05\x12\x34\n\x08settings\x18\x04 \x01(\x0b\x32\".wayfarer.admin.v1.AccountSettings\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xdf\x02\n\x0f\x41\x63\x63ountSettings\x12\x11\n\ttime_zone\x18\x01 \x01(\t\x12\x38\n\x0e\x62usiness_hours\x18\x02 \x01(\x0b\x32 .wayfarer.admin.v1.BusinessHours\x12\x10\n\x08holidays\x18\x03 \x03(\t\x12<\n\x05rates\x18\x04 \x03(\x0b\x32-.wayfarer.admin.v1.AccountSettings.RatesEntry\x12\x37\n\rnotifications\x18\x05 \x01(\x0b\x32 .wayfarer.admin.v1.Notifications\x12/\n\tretention\x18\x06 \x01(\x0b\x32\x1c.wayfarer.admin.v1.Retention\x1a\x45\n\nRatesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.wayfarer.admin.v1.Rate:\x02\x38\x01\"7\n\rBusinessHours\x12\x0c\n\x04\x64\x61ys\x18\x01 \x03(\t\x12\x0c\n\x04\x66rom\x18\x02 \x01(\t\x12\n\n\x02to\x18\x03 \x01(\t\"+\n\x04Rate\x12\x12\n\nper_second\x18\x01 \x01(\x01\x12\x0f\n\x07per_day\x18\x02 \x01(\x03\"v\n\rNotifications\x12\x0b\n\x03off\x18\x01 \x01(\x08\x12\r\n\x05\x65mail\x18\x02 \x03(\t\x12\x0f\n\x07webhook\x18\x03 \x03(\t\x12\r\n\x05slack\x18\x04 \x03(\t\x12)\n\x06\x64igest\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"5\n\tRetention\x12\x14\n\x0chistory_days\x18\x01 \x01(\x05\x12\x12\n\nevent_days\x18\x02 \x01(\x05\"\xdd\x01\n\x06\x41piKey\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12%\n\x04role\x18\x03 \x01(\x0e\x32\x17.wayfarer.admin.v1.Role\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*P\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_MEMBER\x10\x01\x12\x0e\n\nROLE_ADMIN\x10\x02\x12\x11\n\rROLE_PLATFORM\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fwayfarer/admin/v1/account.proto\x12\x11wayfarer.admin.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd1\x01\n\x07\x41\x63\x63ount\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x14\n\x0c\x61\x63tive_limit\x18\x03 \x01(\x05\x12\x34\n\x08settings\x18\x04 \x01(\x0b\x32\".wayfarer.admin.v1.AccountSettings\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8c\x03\n\x0f\x41\x63\x63ountSettings\x12\x11\n\ttime_zone\x18\x01 \x01(\t\x12\x38\n\x0e\x62usiness_hours\x18\x02 \x01(\x0b\x32 .wayfarer.admin.v1.BusinessHours\x12\x10\n\x08holidays\x18\x03 \x03(\t\x12<\n\x05rates\x18\x04 \x03(\x0b\x32-.wayfarer.admin.v1.AccountSettings.RatesEntry\x12\x37\n\rnotifications\x18\x05 \x01(\x0b\x32 .wayfarer.admin.v1.Notifications\x12/\n\tretention\x18\x06 \x01(\x0b\x32\x1c.wayfarer.admin.v1.Retention\x12+\n\x07sending\x18\x07 \x01(\x0b\x32\x1a.wayfarer.admin.v1.Sending\x1a\x45\n\nRatesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.wayfarer.admin.v1.Rate:\x02\x38\x01\"\xc8\x01\n\x07Sending\x12\x34\n\x0bquiet_hours\x18\x01 \x01(\x0b\x32\x1f.wayfarer.admin.v1.SendingHours\x12\x34\n\x0bsend_window\x18\x02 \x01(\x0b\x32\x1f.wayfarer.admin.v1.SendingHours\x12\x37\n\x0e\x66requency_caps\x18\x03 \x03(\x0b\x32\x1f.wayfarer.admin.v1.FrequencyCap\x12\x18\n\x10\x65xplicit_consent\x18\x04 \x03(\t\"\x9a\x01\n\x0cSendingHours\x12\x0c\n\x04\x66rom\x18\x01 \x01(\t\x12\n\n\x02to\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61ys\x18\x03 \x03(\t\x12\x11\n\ttime_zone\x18\x04 \x01(\t\x12\x10\n\x08\x63hannels\x18\x05 \x03(\t\x12\x12\n\ncategories\x18\x06 \x03(\t\x12)\n\x06spread\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"x\n\x0c\x46requencyCap\x12\x10\n\x08\x63hannels\x18\x01 \x03(\t\x12\x12\n\ncategories\x18\x02 \x03(\t\x12\x0c\n\x04most\x18\x03 \x01(\x05\x12&\n\x03per\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04then\x18\x05 \x01(\t\"7\n\rBusinessHours\x12\x0c\n\x04\x64\x61ys\x18\x01 \x03(\t\x12\x0c\n\x04\x66rom\x18\x02 \x01(\t\x12\n\n\x02to\x18\x03 \x01(\t\"+\n\x04Rate\x12\x12\n\nper_second\x18\x01 \x01(\x01\x12\x0f\n\x07per_day\x18\x02 \x01(\x03\"v\n\rNotifications\x12\x0b\n\x03off\x18\x01 \x01(\x08\x12\r\n\x05\x65mail\x18\x02 \x03(\t\x12\x0f\n\x07webhook\x18\x03 \x03(\t\x12\r\n\x05slack\x18\x04 \x03(\t\x12)\n\x06\x64igest\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\"5\n\tRetention\x12\x14\n\x0chistory_days\x18\x01 \x01(\x05\x12\x12\n\nevent_days\x18\x02 \x01(\x05\"\xdd\x01\n\x06\x41piKey\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12%\n\x04role\x18\x03 \x01(\x0e\x32\x17.wayfarer.admin.v1.Role\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*P\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_MEMBER\x10\x01\x12\x0e\n\nROLE_ADMIN\x10\x02\x12\x11\n\rROLE_PLATFORM\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,22 +35,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ACCOUNTSETTINGS_RATESENTRY']._loaded_options = None
   _globals['_ACCOUNTSETTINGS_RATESENTRY']._serialized_options = b'8\001'
-  _globals['_ROLE']._serialized_start=1186
-  _globals['_ROLE']._serialized_end=1266
+  _globals['_ROLE']._serialized_start=1713
+  _globals['_ROLE']._serialized_end=1793
   _globals['_ACCOUNT']._serialized_start=120
   _globals['_ACCOUNT']._serialized_end=329
   _globals['_ACCOUNTSETTINGS']._serialized_start=332
-  _globals['_ACCOUNTSETTINGS']._serialized_end=683
-  _globals['_ACCOUNTSETTINGS_RATESENTRY']._serialized_start=614
-  _globals['_ACCOUNTSETTINGS_RATESENTRY']._serialized_end=683
-  _globals['_BUSINESSHOURS']._serialized_start=685
-  _globals['_BUSINESSHOURS']._serialized_end=740
-  _globals['_RATE']._serialized_start=742
-  _globals['_RATE']._serialized_end=785
-  _globals['_NOTIFICATIONS']._serialized_start=787
-  _globals['_NOTIFICATIONS']._serialized_end=905
-  _globals['_RETENTION']._serialized_start=907
-  _globals['_RETENTION']._serialized_end=960
-  _globals['_APIKEY']._serialized_start=963
-  _globals['_APIKEY']._serialized_end=1184
+  _globals['_ACCOUNTSETTINGS']._serialized_end=728
+  _globals['_ACCOUNTSETTINGS_RATESENTRY']._serialized_start=659
+  _globals['_ACCOUNTSETTINGS_RATESENTRY']._serialized_end=728
+  _globals['_SENDING']._serialized_start=731
+  _globals['_SENDING']._serialized_end=931
+  _globals['_SENDINGHOURS']._serialized_start=934
+  _globals['_SENDINGHOURS']._serialized_end=1088
+  _globals['_FREQUENCYCAP']._serialized_start=1090
+  _globals['_FREQUENCYCAP']._serialized_end=1210
+  _globals['_BUSINESSHOURS']._serialized_start=1212
+  _globals['_BUSINESSHOURS']._serialized_end=1267
+  _globals['_RATE']._serialized_start=1269
+  _globals['_RATE']._serialized_end=1312
+  _globals['_NOTIFICATIONS']._serialized_start=1314
+  _globals['_NOTIFICATIONS']._serialized_end=1432
+  _globals['_RETENTION']._serialized_start=1434
+  _globals['_RETENTION']._serialized_end=1487
+  _globals['_APIKEY']._serialized_start=1490
+  _globals['_APIKEY']._serialized_end=1711
 # @@protoc_insertion_point(module_scope)

@@ -130,6 +130,7 @@ class AccountSettings(_message.Message):
     RATES_FIELD_NUMBER: _builtins.int
     NOTIFICATIONS_FIELD_NUMBER: _builtins.int
     RETENTION_FIELD_NUMBER: _builtins.int
+    SENDING_FIELD_NUMBER: _builtins.int
     time_zone: _builtins.str
     """IANA time zone for contacts and workflows that have none."""
     @_builtins.property
@@ -152,6 +153,10 @@ class AccountSettings(_message.Message):
     def retention(self) -> Global___Retention:
         """How long things are kept."""
 
+    @_builtins.property
+    def sending(self) -> Global___Sending:
+        """What it rules about messages to its contacts."""
+
     def __init__(
         self,
         *,
@@ -161,14 +166,152 @@ class AccountSettings(_message.Message):
         rates: _abc.Mapping[_builtins.str, Global___Rate] | None = ...,
         notifications: Global___Notifications | None = ...,
         retention: Global___Retention | None = ...,
+        sending: Global___Sending | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["business_hours", b"business_hours", "notifications", b"notifications", "retention", b"retention"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["business_hours", b"business_hours", "notifications", b"notifications", "retention", b"retention", "sending", b"sending"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["business_hours", b"business_hours", "holidays", b"holidays", "notifications", b"notifications", "rates", b"rates", "retention", b"retention", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["business_hours", b"business_hours", "holidays", b"holidays", "notifications", b"notifications", "rates", b"rates", "retention", b"retention", "sending", b"sending", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AccountSettings: _TypeAlias = AccountSettings  # noqa: Y015
+
+@_typing.final
+class Sending(_message.Message):
+    """Sending says when and how often contacts may be written to; docs/sending.md has the whole."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUIET_HOURS_FIELD_NUMBER: _builtins.int
+    SEND_WINDOW_FIELD_NUMBER: _builtins.int
+    FREQUENCY_CAPS_FIELD_NUMBER: _builtins.int
+    EXPLICIT_CONSENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def quiet_hours(self) -> Global___SendingHours:
+        """When nothing is sent: it waits for the end."""
+
+    @_builtins.property
+    def send_window(self) -> Global___SendingHours:
+        """When alone something is sent: it waits for the beginning."""
+
+    @_builtins.property
+    def frequency_caps(self) -> _containers.RepeatedCompositeFieldContainer[Global___FrequencyCap]:
+        """How much a contact may get; at most 20."""
+
+    @_builtins.property
+    def explicit_consent(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Channels by which marketing needs a consent that was given: "email", "sms", "voice", "messenger"."""
+
+    def __init__(
+        self,
+        *,
+        quiet_hours: Global___SendingHours | None = ...,
+        send_window: Global___SendingHours | None = ...,
+        frequency_caps: _abc.Iterable[Global___FrequencyCap] | None = ...,
+        explicit_consent: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["quiet_hours", b"quiet_hours", "send_window", b"send_window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["explicit_consent", b"explicit_consent", "frequency_caps", b"frequency_caps", "quiet_hours", b"quiet_hours", "send_window", b"send_window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Sending: _TypeAlias = Sending  # noqa: Y015
+
+@_typing.final
+class SendingHours(_message.Message):
+    """SendingHours is the same on each of its days; it may go past midnight."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_FIELD_NUMBER: _builtins.int
+    TO_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    CHANNELS_FIELD_NUMBER: _builtins.int
+    CATEGORIES_FIELD_NUMBER: _builtins.int
+    SPREAD_FIELD_NUMBER: _builtins.int
+    to: _builtins.str
+    """HH:MM."""
+    time_zone: _builtins.str
+    """"contact", "workflow", "account" or an IANA name; contact if empty."""
+    @_builtins.property
+    def days(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The days it begins on, "mon" to "sun"; every day if none."""
+
+    @_builtins.property
+    def channels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Which channels; all if none."""
+
+    @_builtins.property
+    def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Which categories; marketing if none."""
+
+    @_builtins.property
+    def spread(self) -> _duration_pb2.Duration:
+        """What waited is let go over this long, at most 12 h; 10 min if not set."""
+
+    def __init__(
+        self,
+        *,
+        to: _builtins.str = ...,
+        days: _abc.Iterable[_builtins.str] | None = ...,
+        time_zone: _builtins.str = ...,
+        channels: _abc.Iterable[_builtins.str] | None = ...,
+        categories: _abc.Iterable[_builtins.str] | None = ...,
+        spread: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["spread", b"spread"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "channels", b"channels", "days", b"days", "from", b"from", "spread", b"spread", "time_zone", b"time_zone", "to", b"to"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendingHours: _TypeAlias = SendingHours  # noqa: Y015
+
+@_typing.final
+class FrequencyCap(_message.Message):
+    """FrequencyCap limits what one contact gets in a sliding window."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANNELS_FIELD_NUMBER: _builtins.int
+    CATEGORIES_FIELD_NUMBER: _builtins.int
+    MOST_FIELD_NUMBER: _builtins.int
+    PER_FIELD_NUMBER: _builtins.int
+    THEN_FIELD_NUMBER: _builtins.int
+    most: _builtins.int
+    """How many, 1 to 100."""
+    then: _builtins.str
+    """What becomes of more: "skip" or "defer"; skip if empty."""
+    @_builtins.property
+    def channels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Which channels count together; all if none."""
+
+    @_builtins.property
+    def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Which categories; marketing if none."""
+
+    @_builtins.property
+    def per(self) -> _duration_pb2.Duration:
+        """In how long, at most 90 days; a day if not set."""
+
+    def __init__(
+        self,
+        *,
+        channels: _abc.Iterable[_builtins.str] | None = ...,
+        categories: _abc.Iterable[_builtins.str] | None = ...,
+        most: _builtins.int = ...,
+        per: _duration_pb2.Duration | None = ...,
+        then: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["per", b"per"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["categories", b"categories", "channels", b"channels", "most", b"most", "per", b"per", "then", b"then"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FrequencyCap: _TypeAlias = FrequencyCap  # noqa: Y015
 
 @_typing.final
 class BusinessHours(_message.Message):

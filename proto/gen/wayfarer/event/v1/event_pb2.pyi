@@ -45,6 +45,8 @@ class _ConsequenceKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Conse
     """It concerns an execution that is paused, and is decided when that resumes."""
     CONSEQUENCE_KIND_NOT_WAITED_FOR: _ConsequenceKind.ValueType  # 8
     """An execution waited for it, but was resumed by something else before."""
+    CONSEQUENCE_KIND_CONSENT_CHANGED: _ConsequenceKind.ValueType  # 9
+    """It changed what may be sent to the contact or its address; reason says how, e.g. "STOP"."""
 
 class ConsequenceKind(_ConsequenceKind, metaclass=_ConsequenceKindEnumTypeWrapper):
     """ConsequenceKind is what an event did to an execution or a workflow."""
@@ -67,6 +69,8 @@ CONSEQUENCE_KIND_KEPT: ConsequenceKind.ValueType  # 7
 """It concerns an execution that is paused, and is decided when that resumes."""
 CONSEQUENCE_KIND_NOT_WAITED_FOR: ConsequenceKind.ValueType  # 8
 """An execution waited for it, but was resumed by something else before."""
+CONSEQUENCE_KIND_CONSENT_CHANGED: ConsequenceKind.ValueType  # 9
+"""It changed what may be sent to the contact or its address; reason says how, e.g. "STOP"."""
 Global___ConsequenceKind: _TypeAlias = ConsequenceKind  # noqa: Y015
 
 @_typing.final

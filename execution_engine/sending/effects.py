@@ -1,0 +1,72 @@
+"""What an event means for the messages to come: a bounce, a complaint, STOP; store/events.py applies it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from execution_engine.sending.channels import Category, Channel
+
+
+@dataclass(frozen=True, slots=True)
+class Suppress:
+    """Nothing more to the address; `seconds` None: for good."""
+
+    channel: Channel
+    category: Category | None
+    reason: str
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lift:
+    """The address may be written to again."""
+
+    channel: Channel
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """The contact withdraws its consent."""
+
+    channel: Channel
+    category: Category
+
+
+Effect = Suppress | Lift | Deny
+TYPES = frozenset(
+    {
+        "email_bounced",
+        "email_complained",
+        "email_unsubscribed",
+        "sms_opt_out",
+        "sms_opt_in",
+        "number_invalid",
+        "address_suppressed",
+    }
+)
+"""Event types that have one."""
+_SOFT_S = 24 * 3_600.0
+
+
+def effect_of(type: str, data: Mapping[str, Any]) -> Effect | None:
+    """The effect of an event, if it has one."""
+    match type:
+        case "email_bounced":
+            # A full mailbox is not a wrong address; only what bounced hard is given up.
+            return Suppress(Channel.EMAIL, None, "HARD_BOUNCE") if data.get("kind") == "hard" else None
+        case "email_complained":
+            return Suppress(Channel.EMAIL, Category.MARKETING, "COMPLAINT")
+        case "email_unsubscribed":
+            transactional = data.get("category") == "transactional"
+            return Deny(Channel.EMAIL, Category.TRANSACTIONAL if transactional else Category.MARKETING)
+        case "sms_opt_out":
+            return Suppress(Channel.SMS, None, "STOP")
+        case "sms_opt_in":
+            return Lift(Channel.SMS)
+        case "number_invalid":
+            seconds = _SOFT_S if data.get("temporary") else None
+            return Suppress(Channel.SMS, None, "NUMBER_INVALID", seconds)
+        case "address_suppressed":
+            return Suppress(Channel.EMAIL, None, "PROVIDER_SUPPRESSED")
+        case _:
+            return None
