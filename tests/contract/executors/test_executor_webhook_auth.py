@@ -3,6 +3,7 @@
 R-ACT: webhook_call. R-LOG-2: secrets are sealed and never given back.
 """
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -10,6 +11,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import grpc
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -19,6 +21,7 @@ from wayfarer.integrations.v1 import integrations_admin_service_pb2 as pb
 
 from services.executors.integrations.account_book import AccountBook, SealedSecret
 from services.executors.integrations.standings import KEPT_S, Standings
+from services.local.postgres import Postgres
 from services.runtime.database import open_pool
 from services.runtime.keyring import Keyring
 from tests.contract.executors.webhook_site import Hooks, Seen, new_account
@@ -211,13 +214,33 @@ async def test_secret_sealed_with_a_lost_key_fails_alone(hooks: Hooks) -> None:
     assert (result.failure.code, result.certainty) == ("SECRET_UNREADABLE", action_pb2.CERTAINTY_NOT_DONE)
 
 
+async def test_secrets_that_cannot_be_read_send_nothing_and_are_tried_again(
+    hooks: Hooks, postgres: Postgres
+) -> None:
+    """A failed read is not kept: the next call of the same account reads anew."""
+    owner, account = await asyncpg.connect(postgres.dsn("wayfarer_integrations")), new_account()
+    path = f"/auth/{uuid.uuid4()}"
+    try:
+        await owner.execute("REVOKE SELECT ON account_secret FROM wayfarer_integrations")
+        result = await hooks.call({"url": hooks.site.url(path)}, account=account)
+    finally:
+        await owner.execute("GRANT SELECT ON account_secret TO wayfarer_integrations")
+        await owner.close()
+    assert (result.failure.code, result.certainty) == ("STANDING_UNREADABLE", action_pb2.CERTAINTY_NOT_DONE)
+    assert result.failure.error_class == failure_pb2.ERROR_CLASS_DATABASE
+    assert not hooks.site.at(path)
+    result = await hooks.call({"url": hooks.site.url(path)}, account=account)
+    assert result.outcome == action_pb2.OUTCOME_SUCCEEDED
+
+
 async def test_one_read_serves_two_seconds_of_calls(hooks: Hooks) -> None:
     """Also for an account that keeps nothing; what another process changes is seen after two seconds."""
     now, account = 100.0, new_account()
     async with open_pool(hooks.client.environment["url"], name="test") as pool:
         book = AccountBook(pool, Keyring(1, {1: b"x" * 32}))
         standings = Standings(book, clock=lambda: now)
-        empty = await standings.of(account)
+        empty, *others = await asyncio.gather(*(standings.of(account) for _ in range(20)))
+        assert all(one is empty for one in others)
         assert (empty.sealed, empty.gone) == ({}, frozenset())
         await book.put_secret(account, "token", "x")
         now += KEPT_S - 0.1
