@@ -133,8 +133,8 @@ async def run(call: Call[Config], tools: Tools) -> Result:
     except KeyringError:
         return _misconfigured("SECRET_UNREADABLE", "a secret of the account does not open with this keyring")
     delivery = Delivery(tools.caller, signing, call.gate)
-    target_url = with_query(url, {**config.query, **proof.query})
-    hop = Hop(config.method, target_url, _body(config), _content_type(config), config.headers, proof.headers)
+    body, whole_url = _body(config), with_query(url, {**config.query, **proof.query})
+    hop = Hop(config.method, whole_url, body, _content_type(config, body), config.headers, proof.headers)
     result = await _delivered(call, delivery, hop, tools)
     if delivery.may_be_done and isinstance(result, Failed):
         return replace(result, certainty=Certainty.INDETERMINATE)
@@ -179,9 +179,9 @@ def _body(config: Config) -> bytes:
     return encoded(config.body, config.body_format) if "body" in config.model_fields_set else b""
 
 
-def _content_type(config: Config) -> str:
+def _content_type(config: Config, body: bytes) -> str:
     own = next((text for name, text in config.headers.items() if name.lower() == "content-type"), "")
-    return own or (CONTENT_TYPES[config.body_format] if _body(config) else "")
+    return own or (CONTENT_TYPES[config.body_format] if body else "")
 
 
 def _success(call: Call[Config], response: Response) -> Result:
