@@ -27,7 +27,8 @@ class Row:
 
 
 TABLE: Final = (
-    Row(300, 399, ErrorClass.VALIDATION, Certainty.NOT_DONE),  # redirects are not followed
+    Row(200, 299, ErrorClass.VALIDATION, Certainty.INDETERMINATE),  # taken, but not among success_codes
+    Row(300, 399, ErrorClass.VALIDATION, Certainty.NOT_DONE),  # redirects that are not followed
     Row(401, 401, ErrorClass.AUTHENTICATION, Certainty.NOT_DONE),
     Row(403, 403, ErrorClass.AUTHORIZATION, Certainty.NOT_DONE),
     Row(404, 404, ErrorClass.NOT_FOUND, Certainty.NOT_DONE),
@@ -47,7 +48,7 @@ _NAME_A_LANE: Final = (429, 503)
 
 
 def failure(status: int, retry_after: str, host: str) -> Failed:
-    """Give the result of a call answered with a status that is not 2xx."""
+    """Give the result of a call answered with a status that is no success."""
     row = next((row for row in TABLE if row.low <= status <= row.high), _STRANGE)
     pause = pause_asked(retry_after) if status in _MAY_SAY_WHEN else None
     return Failed(

@@ -3,14 +3,19 @@
 import asyncio
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
+import asyncpg
 import pytest
 from aiohttp import web
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from wayfarer.integrations.v1.integrations_admin_service_pb2_grpc import IntegrationsAdminServiceStub
 
+from services.executors import integrations as integrations_package
 from services.executors.communication.__main__ import FAMILY as COMMUNICATION
 from services.executors.communication.__main__ import Settings as CommunicationSettings
 from services.executors.communication.mailer import Sender
@@ -18,10 +23,15 @@ from services.executors.crm.__main__ import FAMILY as CRM
 from services.executors.family import Family, FamilySettings, Parts
 from services.executors.integrations.__main__ import FAMILY as INTEGRATIONS
 from services.executors.integrations.__main__ import Settings as IntegrationsSettings
+from services.executors.integrations.__main__ import parts as integrations_parts
+from services.executors.integrations.caller import WebhookCaller
 from services.local.postgres import Postgres
 from services.runtime.config import HostPort
+from services.runtime.grpc_client import open_channel
+from services.runtime.keyring import Keyring
 from tests.contract.executors import oddities
 from tests.contract.executors.oddities.words import Words
+from tests.contract.executors.webhook_site import Hooks, Names, no_way_out, open_site
 from tests.contract.executors.world import (
     SECRET,
     Client,
@@ -94,6 +104,39 @@ async def integrations(postgres: Postgres, keyring: Path, receiver: Receiver) ->
     }
     async with open_client(INTEGRATIONS, settings, environment) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+async def hooks(integrations: Client, keyring: Path) -> AsyncIterator[Hooks]:
+    """The integrations family on a network of the tests' own, beside the plain one and on its database."""
+    names = Names()
+    async with AsyncExitStack() as stack:
+        site, elsewhere, forbidden = [await stack.enter_async_context(open_site()) for _ in range(3)]
+        closed = stack.enter_context(socket.socket())  # bound, never listening: connecting is refused
+        closed.bind(("127.0.0.1", 0))
+        ports = (site.port, site.raw_port, elsewhere.port, closed.getsockname()[1])
+        allow = {HostPort(host, port) for host in ("127.0.0.1", "hooks.test") for port in ports}
+
+        async def open_parts(
+            settings: IntegrationsSettings, stack: AsyncExitStack, pool: asyncpg.Pool, keyring: Keyring
+        ) -> Parts:
+            caller = WebhookCaller(frozenset(allow), resolver=names, sockets=no_way_out)
+            return integrations_parts(settings, pool, keyring, await stack.enter_async_context(caller))
+
+        family = Family("integrations", integrations_package, IntegrationsSettings, open_parts)
+        settings = IntegrationsSettings(
+            database_url=integrations.environment["WAYFARER_DATABASE_URL"],
+            keyring=keyring,
+            listen=LOOPBACK,
+            profile="local",
+            webhook_secret=SECRET,
+        )
+        client = await stack.enter_async_context(
+            open_client(family, settings, {"url": settings.database_url})
+        )
+        channel = await stack.enter_async_context(open_channel(client.address))
+        admin = IntegrationsAdminServiceStub(channel)
+        yield Hooks(client, admin, site, elsewhere, forbidden, names, ports[-1])
 
 
 @pytest.fixture(scope="session")

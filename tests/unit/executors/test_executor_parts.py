@@ -24,8 +24,8 @@ from services.executors.communication.mailer import Sender, sender
 from services.executors.crm.records import merged
 from services.executors.gate import AttemptStoppedError, SendGate
 from services.executors.integrations.address_guard import is_internal
-from services.executors.integrations.caller import signing_secret
 from services.executors.integrations.http_faults import failure, pause_asked
+from services.executors.integrations.signing import signing_secret
 from services.executors.registry import Registry
 from services.executors.results import LedgerState, ResultCodec
 from services.runtime.keyring import Keyring

@@ -1,0 +1,1 @@
+"""The integrations family's own statements; services/executors/queries reads them."""
