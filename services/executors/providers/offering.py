@@ -7,10 +7,11 @@ ProviderService checks what is chosen against the offers.
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Annotated, Any, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import asyncpg
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
+from yarl import URL
 
 from services.executors.action import Certainty, ErrorClass, Failed
 from services.executors.providers.accounts import ProviderAccounts
@@ -29,6 +30,23 @@ _LOST: Final = (
 )
 
 P = TypeVar("P")
+P_co = TypeVar("P_co", covariant=True)
+
+
+def _base_url(text: str) -> str:
+    try:
+        url = URL(text)
+    except ValueError:
+        raise ValueError("is not a URL") from None
+    if url.scheme not in ("http", "https") or not url.host or url.user or url.query or url.fragment:
+        raise ValueError("must be an http or https URL without credentials and query")
+    return text.rstrip("/")
+
+
+BaseUrl = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(_base_url)]
+"""Where a provider's API is, if not where it always is."""
+Secret = Annotated[str, StringConstraints(min_length=1, max_length=4000, pattern=r"^[\x21-\x7e]+$")]
+"""A credential that goes into a header."""
 
 
 class ProviderSettings(BaseModel):
@@ -56,12 +74,12 @@ class ChoiceRefusedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Offered(Generic[P]):
+class Offered(Generic[P_co]):
     """One provider: what it must be told, and how its client is made of an account's choice."""
 
     settings: type[ProviderSettings]
     credentials: type[ProviderCredentials]
-    make: Callable[[ProviderAccount], P]
+    make: Callable[[ProviderAccount], P_co]
     """Raises ValidationError for a choice that `checked` would refuse."""
 
     def checked(self, account: ProviderAccount) -> ProviderAccount:

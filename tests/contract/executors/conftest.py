@@ -13,7 +13,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from services.executors.communication.__main__ import FAMILY as COMMUNICATION
 from services.executors.communication.__main__ import Settings as CommunicationSettings
-from services.executors.communication.mailer import Sender
+from services.executors.communication.addresses import Sender
 from services.executors.crm.__main__ import FAMILY as CRM
 from services.executors.family import Family, FamilySettings, Parts
 from services.executors.integrations.__main__ import FAMILY as INTEGRATIONS

@@ -14,8 +14,7 @@ from wayfarer.action.v1 import action_pb2
 from wayfarer.common.v1 import failure_pb2
 
 from services.executors.communication.__main__ import FAMILY, Settings
-from services.executors.communication.mailer import Sender
-from services.executors.communication.smtp_faults import TABLE
+from services.executors.communication.addresses import Sender
 from services.executors.results import LedgerState
 from services.local.postgres import Postgres
 from services.runtime.config import HostPort
@@ -151,9 +150,3 @@ async def test_faults_of_a_config(communication: Client, config: dict[str, objec
     request = wire.ValidateRequest(action_type="send_email", config=json.dumps(config).encode())
     faults = (await communication.stub.Validate(request, timeout=TIMEOUT_S)).faults
     assert {fault.path for fault in faults} == paths
-
-
-def test_every_reply_has_a_row() -> None:
-    for code in (0, *range(400, 600)):
-        stages = {stage for row in TABLE if row.low <= code <= row.high for stage in row.stages}
-        assert len(stages) == 4, code
