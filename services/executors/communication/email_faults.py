@@ -47,8 +47,8 @@ class Row:
     names: tuple[str, ...] = ()
     """How the provider's own name of the fault begins; empty for any."""
     side_effect: SideEffect = SideEffect.NONE
-    pause: timedelta | None = None
-    """How long its lane waits if the provider does not say."""
+    pause: timedelta = timedelta(0)
+    """How long its lane waits at least; what the provider asks for is mostly of its shortest window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,6 @@ _TO: Final = (Stage.RECIPIENT, Stage.CONTENT)
 _GONE: Final = SideEffect.ADDRESS_SUPPRESSED
 _FULL: Final = SideEffect.ADDRESS_BOUNCED_SOFT
 _REAUTH: Final = SideEffect.ACCOUNT_NEEDS_REAUTH
-_MINUTE: Final = timedelta(minutes=1)
 _HOUR: Final = timedelta(hours=1)
 _LOST: Final = "the connection was lost while the message was being handed over"
 
@@ -113,7 +112,7 @@ TABLE: Final = (
     Row(SENDGRID, 404, 406, _E.CONFIGURATION, _NOT, "the address of the API is another"),
     Row(SENDGRID, 408, 408, _E.TIMEOUT, _NOT, "the message took too long to arrive"),
     Row(SENDGRID, 413, 413, _E.VALIDATION, _NOT, "the message is too large"),
-    Row(SENDGRID, 429, 429, _E.RATE_LIMIT, _NOT, "too many messages at once", pause=_MINUTE),
+    Row(SENDGRID, 429, 429, _E.RATE_LIMIT, _NOT, "too many messages at once"),
     Row(SENDGRID, 451, 451, _E.CONFIGURATION, _NOT, "the account's region does not take this"),
     Row(SENDGRID, 400, 499, _E.VALIDATION, _NOT, "the message is refused"),
     Row(SENDGRID, 503, 503, _E.SERVER_ERROR, _NOT, "the provider is not available now"),
@@ -148,7 +147,7 @@ TABLE: Final = (
         names=("daily_quota_exceeded", "monthly_quota_exceeded"),
         pause=_HOUR,
     ),
-    Row(RESEND, 429, 429, _E.RATE_LIMIT, _NOT, "too many messages at once", pause=timedelta(seconds=1)),
+    Row(RESEND, 429, 429, _E.RATE_LIMIT, _NOT, "too many messages at once"),
     Row(RESEND, 400, 499, _E.VALIDATION, _NOT, "the message is refused"),
     Row(RESEND, 503, 503, _E.SERVER_ERROR, _NOT, "the provider is not available now"),
     Row(RESEND, 500, 599, _E.SERVER_ERROR, _UNSURE, "the provider failed"),
@@ -170,7 +169,9 @@ def row_of(fault: Fault) -> Row:
 def failure(fault: Fault, lane: str = "") -> Failed:
     """Give the result of a message that was not taken; `lane` is what must pause if the provider says so."""
     row = row_of(fault)
-    pause = (fault.retry_after or row.pause) if fault.code in (421, 429, 503) else None
+    pause = fault.retry_after if fault.code in (421, 429, 503) else None
+    if row.pause:
+        pause = max(pause or row.pause, row.pause)
     error_class = _E.TIMEOUT if fault.timed_out and row.error_class is _E.INDETERMINATE else row.error_class
     return Failed(
         error_class,
@@ -183,8 +184,11 @@ def failure(fault: Fault, lane: str = "") -> Failed:
     )
 
 
-def unreachable(provider: str) -> Failed:
-    """Give the result of a message that never began to leave."""
+def unreachable(provider: str, *, refused: bool = False) -> Failed:
+    """Give the result of a message that never began to leave; `refused` if we may not go there."""
+    if refused:
+        text = "the provider's address is internal and may not be used"
+        return Failed(_E.CONFIGURATION, "ADDRESS_REFUSED", text, _NOT, provider=provider)
     text = "the provider could not be reached"
     return Failed(_E.NETWORK, "CONNECT_FAILED", text, _NOT, provider=provider)
 

@@ -28,6 +28,8 @@ from services.executors.providers.provider import Answered, Callback, ProviderAc
 
 _PAUSES_S: Final = (0.0, 0.5, 2.0)
 """Before each asking again: the first follows at once, as the connection was most likely at fault."""
+_OTHER_MESSAGE: Final = "INVALID_IDEMPOTENT_REQUEST"
+"""The key stands for another message of this effect, and will for a day."""
 _TAG_MAX: Final = 256
 
 
@@ -72,7 +74,7 @@ class ResendProvider:
         body = orjson.dumps(request(message))
         outcome = await self._post(headers, body, gate)
         for pause_s in _PAUSES_S:
-            if isinstance(outcome, Accepted) or outcome.certainty is Certainty.NOT_DONE:
+            if isinstance(outcome, Accepted) or not _worth_asking_again(outcome):
                 break
             await asyncio.sleep(pause_s)
             # The gate is passed, the effect has begun. Only a yes is news of it: a no is of this request.
@@ -93,7 +95,7 @@ class ResendProvider:
             answer = await self._http.post(self._url, headers, body, gate)
         except NoAnswerError as error:
             if not error.sent:
-                return email_faults.unreachable(self.name)
+                return email_faults.unreachable(self.name, refused=error.refused)
             return email_faults.failure(Fault(self.name, 0, timed_out=error.timed_out))
         if not 200 <= answer.status < 300:
             return email_faults.failure(_fault(answer), CHANNEL)
@@ -123,6 +125,10 @@ def request(message: OutgoingEmail) -> JsonObject:
         "reply_to": message.reply_to,
     }
     return body | {name: value for name, value in optional.items() if value}
+
+
+def _worth_asking_again(failed: Failed) -> bool:
+    return failed.certainty is Certainty.INDETERMINATE and failed.code != _OTHER_MESSAGE
 
 
 def _fault(answer: Answer) -> Fault:

@@ -68,7 +68,8 @@ class SendGridProvider:
             answer = await self._http.post(self._url, self._headers, orjson.dumps(request(message)), gate)
         except NoAnswerError as error:
             if not error.sent:
-                raise ProviderError(email_faults.unreachable(self.name)) from None
+                failed = email_faults.unreachable(self.name, refused=error.refused)
+                raise ProviderError(failed) from None
             fault = Fault(self.name, 0, timed_out=error.timed_out)
             raise ProviderError(email_faults.failure(fault)) from None
         if not 200 <= answer.status < 300:

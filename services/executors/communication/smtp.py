@@ -31,6 +31,13 @@ from services.executors.providers.provider import (
 )
 from services.runtime.config import HostPort
 
+_SENDER_NOT_ALLOWED: Final = Failed(
+    ErrorClass.CONFIGURATION,
+    "SENDER_NOT_ALLOWED",
+    "messages from this address need a provider of the account's own",
+    Certainty.NOT_DONE,
+    provider=email_faults.SMTP,
+)
 _LINE: Final = r"^[\x21-\x7e]*$"
 
 
@@ -63,8 +70,7 @@ class SmtpProvider:
     async def send(self, message: OutgoingEmail, gate: SendGate) -> Accepted:
         """Hand over one message. Raises ProviderError, AttemptStoppedError."""
         if self._shared and message.sender.domain != self.sender.domain:
-            text = "messages from this address need a provider of the account's own"
-            raise _refused(ErrorClass.CONFIGURATION, "SENDER_NOT_ALLOWED", text)
+            raise ProviderError(_SENDER_NOT_ALLOWED)
         recipients = (message.recipient, *message.cc, *message.bcc)
         try:
             sent = await self._mailer.send(
@@ -72,8 +78,7 @@ class SmtpProvider:
             )
         except MailError as error:
             if isinstance(error.__cause__, AddressRefusedError):
-                text = "the mail server's address is internal and may not be used"
-                raise _refused(ErrorClass.CONFIGURATION, "ADDRESS_REFUSED", text) from None
+                raise ProviderError(email_faults.unreachable(self.name, refused=True)) from None
             fault = Fault(self.name, error.code, error.enhanced, error.stage)
             raise ProviderError(email_faults.failure(fault, CHANNEL)) from None
         refs = {"smtp_reply": sent.reply[:200]}
@@ -134,7 +139,3 @@ def offered(allow: frozenset[HostPort]) -> Offered[SmtpProvider]:
         return SmtpProvider(server, settings.sender, shared=False)
 
     return Offered(SmtpSettings, SmtpCredentials, make)
-
-
-def _refused(error_class: ErrorClass, code: str, text: str) -> ProviderError:
-    return ProviderError(Failed(error_class, code, text, Certainty.NOT_DONE, provider=email_faults.SMTP))

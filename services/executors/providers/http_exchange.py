@@ -16,7 +16,11 @@ import orjson
 from yarl import URL
 
 from services.executors.gate import SendGate
-from services.executors.integrations.address_guard import SocketFactory, guarded_socket
+from services.executors.integrations.address_guard import (
+    AddressRefusedError,
+    SocketFactory,
+    guarded_socket,
+)
 from services.runtime.config import HostPort
 
 MAX_ANSWER_BYTES: Final = 64 * 1024
@@ -46,10 +50,12 @@ class Answer(NamedTuple):
 class NoAnswerError(Exception):
     """No answer came; `sent` says whether the request may have left."""
 
-    def __init__(self, *, sent: bool, timed_out: bool) -> None:
-        super().__init__("timed out" if timed_out else "failed")
+    def __init__(self, *, sent: bool, timed_out: bool = False, refused: bool = False) -> None:
+        super().__init__("timed out" if timed_out else "refused" if refused else "failed")
         self.sent = sent
         self.timed_out = timed_out
+        self.refused = refused
+        """The address is internal, and nothing was sent."""
 
 
 class ProviderHttp:
@@ -80,7 +86,8 @@ class ProviderHttp:
             ) as response:
                 return Answer(response.status, response.headers.copy(), await _read(response))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise NoAnswerError(sent=passage.sent, timed_out=isinstance(error, TimeoutError)) from error
+            timed_out, refused = isinstance(error, TimeoutError), _was_refused(error)
+            raise NoAnswerError(sent=passage.sent, timed_out=timed_out, refused=refused) from error
 
 
 class _Passage:
@@ -131,6 +138,19 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
                 response.close()
                 break
     return bytes(body[:MAX_ANSWER_BYTES])
+
+
+def _was_refused(error: BaseException | None) -> bool:
+    """Whether the guard is among the causes; with several addresses they come as a group."""
+    for _ in range(10):
+        if isinstance(error, AddressRefusedError | aiohttp.InvalidURL):
+            return True
+        if isinstance(error, BaseExceptionGroup):
+            return any(_was_refused(one) for one in error.exceptions)
+        if error is None:
+            return False
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def pause_asked(headers: Mapping[str, str], now: datetime) -> timedelta | None:

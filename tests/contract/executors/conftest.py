@@ -21,6 +21,7 @@ from services.executors.integrations.__main__ import Settings as IntegrationsSet
 from services.local.postgres import Postgres
 from services.runtime.config import HostPort
 from tests.contract.executors import oddities
+from tests.contract.executors.email_world import ServedSandbox, serve_sandbox
 from tests.contract.executors.oddities.words import Words
 from tests.contract.executors.world import (
     SECRET,
@@ -59,7 +60,9 @@ async def crm(postgres: Postgres, keyring: Path) -> AsyncIterator[Client]:
 
 
 @pytest.fixture(scope="session")
-async def communication(postgres: Postgres, keyring: Path, mailbox: Mailbox) -> AsyncIterator[Client]:
+async def communication(
+    postgres: Postgres, keyring: Path, mailbox: Mailbox, email_sandbox: ServedSandbox
+) -> AsyncIterator[Client]:
     settings = CommunicationSettings(
         database_url=await make_database(postgres, "communication"),
         keyring=keyring,
@@ -68,6 +71,8 @@ async def communication(postgres: Postgres, keyring: Path, mailbox: Mailbox) -> 
         smtp_host=mailbox.host,
         smtp_port=mailbox.port,
         mail_from=Sender("Wayfarer", "no-reply@example.test"),
+        provider_allow=(HostPort("127.0.0.1", email_sandbox.port), HostPort(mailbox.host, mailbox.port)),
+        public_url="https://go.example.test",
     )
     async with open_client(COMMUNICATION, settings) as client:
         yield client
@@ -128,6 +133,12 @@ async def mailbox() -> AsyncIterator[Mailbox]:
     box.host, box.port = server.sockets[0].getsockname()[:2]
     yield box
     server.close()
+
+
+@pytest.fixture(scope="session")
+async def email_sandbox() -> AsyncIterator[ServedSandbox]:
+    async with serve_sandbox() as served:
+        yield served
 
 
 @pytest.fixture(scope="session")

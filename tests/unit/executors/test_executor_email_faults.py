@@ -93,8 +93,11 @@ def test_an_answer_nobody_knows_is_uncertain() -> None:
 def test_a_rate_limit_pauses_the_lane_as_long_as_it_says() -> None:
     said = failure(Fault("sendgrid", 429, retry_after=timedelta(seconds=7)), "email")
     assert (said.retry_after, said.lane) == (timedelta(seconds=7), "email")
-    silent = failure(Fault("resend", 429, "daily_quota_exceeded"), "email")
-    assert (silent.retry_after, silent.lane) == (timedelta(hours=1), "email")
+    silent = failure(Fault("sendgrid", 429), "email")
+    assert (silent.retry_after, silent.lane) == (None, "")
+    for said_so in (None, timedelta(seconds=1)):
+        quota = failure(Fault("resend", 429, "daily_quota_exceeded", retry_after=said_so), "email")
+        assert (quota.retry_after, quota.lane) == (timedelta(hours=1), "email")
     other = failure(Fault("sendgrid", 400, retry_after=timedelta(seconds=7)), "email")
     assert (other.retry_after, other.lane) == (None, "")
 
