@@ -82,6 +82,10 @@ async def test_contact_without_a_usable_address(
         ("data:452 full", "SERVER_ERROR", "452", "NOT_DONE"),
         ("data:421 going", "SERVER_ERROR", "421", "NOT_DONE"),
         ("data:554 spam", "VALIDATION", "554", "NOT_DONE"),
+        ("data:550 5.7.1 listed", "VALIDATION", "550", "NOT_DONE"),
+        ("data:552 5.2.2 full", "CONTACT_DATA", "552", "NOT_DONE"),
+        ("data:552 5.3.4 too big", "VALIDATION", "552", "NOT_DONE"),
+        ("rcpt:530 log in first", "AUTHENTICATION", "530", "NOT_DONE"),
         ("drop", "INDETERMINATE", "CONTENT_FAILED", "INDETERMINATE"),
     ],
 )
