@@ -64,6 +64,9 @@ class Fault:
     timed_out: bool = False
 
 
+UNSUPPORTED: Final = "unsupported"
+"""The name of the fault that a mail server lacks what it is to be used with."""
+
 SMTP: Final = "smtp"
 SENDGRID: Final = "sendgrid"
 RESEND: Final = "resend"
@@ -77,9 +80,11 @@ _GONE: Final = SideEffect.ADDRESS_SUPPRESSED
 _FULL: Final = SideEffect.ADDRESS_BOUNCED_SOFT
 _REAUTH: Final = SideEffect.ACCOUNT_NEEDS_REAUTH
 _HOUR: Final = timedelta(hours=1)
+_CANNOT: Final = "the mail server offers no encryption, or no login, as configured"
 _LOST: Final = "the connection was lost while the message was being handed over"
 
 TABLE: Final = (
+    Row(SMTP, 0, 0, _E.CONFIGURATION, _NOT, _CANNOT, (Stage.CONNECT,), (UNSUPPORTED,)),
     Row(SMTP, 0, 0, _E.NETWORK, _NOT, "the mail server could not be reached", _ENVELOPE),
     Row(SMTP, 0, 0, _E.INDETERMINATE, _UNSURE, _LOST),
     Row(SMTP, 421, 421, _E.SERVER_ERROR, _NOT, "the mail server is not available now"),
@@ -195,7 +200,8 @@ def unreachable(provider: str, *, refused: bool = False) -> Failed:
 
 def _code(fault: Fault) -> str:
     if fault.provider == SMTP:
-        return str(fault.code) if fault.code else f"{fault.stage.name}_FAILED"
+        named = fault.name == UNSUPPORTED
+        return str(fault.code) if fault.code else f"{fault.stage.name}_{'UNSUPPORTED' if named else 'FAILED'}"
     if not fault.code:
         return "TIMEOUT" if fault.timed_out else "CONNECTION_LOST"
     named = fault.provider == RESEND and fault.name.isidentifier()

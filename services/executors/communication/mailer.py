@@ -14,7 +14,7 @@ from typing import Final, Literal, NamedTuple
 
 import aiosmtplib
 
-from services.executors.communication.email_faults import Stage
+from services.executors.communication.email_faults import UNSUPPORTED, Stage
 from services.executors.gate import SendGate
 from services.executors.integrations.address_guard import guarded_socket
 
@@ -26,6 +26,8 @@ _TIMEOUT_S: Final = 30.0
 Security = Literal["auto", "starttls", "tls", "none"]
 """When the connection is encrypted: if the server can, or it fails; from its first byte; never."""
 
+_UNSUPPORTED: Final = (aiosmtplib.SMTPException, aiosmtplib.SMTPNotSupported)
+"""What aiosmtplib raises for a server without STARTTLS or AUTH; its other faults are of kinds below these."""
 _ENHANCED: Final = re.compile(r"([245]\.\d{1,3}\.\d{1,3})\b")
 
 
@@ -37,7 +39,7 @@ class MailError(Exception):
         self.stage = stage
         self.code = code
         found = _ENHANCED.match(str(getattr(cause, "message", "")))
-        self.enhanced = found[1] if found else ""
+        self.name = found[1] if found else UNSUPPORTED if type(cause) in _UNSUPPORTED else ""
         """RFC 3463's status, e.g. "5.2.2", if the server gave one."""
 
 

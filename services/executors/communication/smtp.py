@@ -79,7 +79,7 @@ class SmtpProvider:
         except MailError as error:
             if isinstance(error.__cause__, AddressRefusedError):
                 raise ProviderError(email_faults.unreachable(self.name, refused=True)) from None
-            fault = Fault(self.name, error.code, error.enhanced, error.stage)
+            fault = Fault(self.name, error.code, error.name, error.stage)
             raise ProviderError(email_faults.failure(fault, CHANNEL)) from None
         refs = {"smtp_reply": sent.reply[:200]}
         if sent.copies_refused:

@@ -128,7 +128,11 @@ async def mailbox() -> AsyncIterator[Mailbox]:
     box = Mailbox()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
-        lambda: SMTP(_Postbox(box), loop=loop, hostname="mail.test"), "127.0.0.1", 0
+        lambda: SMTP(
+            _Postbox(box), loop=loop, hostname="mail.test", authenticator=box.knows, auth_require_tls=False
+        ),
+        "127.0.0.1",
+        0,
     )
     box.host, box.port = server.sockets[0].getsockname()[:2]
     yield box

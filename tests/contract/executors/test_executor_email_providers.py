@@ -114,8 +114,21 @@ async def test_a_mail_server_that_cannot_be_encrypted_gets_nothing(
     settings = {"from_email": "hello@sender.test", "host": mailbox.host, "port": mailbox.port}
     await world.put(account, "smtp", settings, {"user": "u", "password": "p"})
     result = await world.client.execute(world.action(account, to))
-    assert told(result) == ("NETWORK", "CONNECT_FAILED", "NOT_DONE")
+    assert told(result) == ("CONFIGURATION", "CONNECT_UNSUPPORTED", "NOT_DONE")
     assert not mailbox.to(to)
+
+
+async def test_a_mail_server_knows_the_account_by_its_password(world: EmailWorld, mailbox: Mailbox) -> None:
+    account, to = next(ACCOUNTS), address()
+    settings = {"from_email": "hello@sender.test", "host": mailbox.host, "port": mailbox.port}
+    settings["security"] = "none"
+    await world.put(account, "smtp", settings, {"user": "ada", "password": "wrong"})
+    refused = await world.client.execute(world.action(account, to))
+    assert told(refused) == ("AUTHENTICATION", "535", "NOT_DONE")
+    await world.put(account, "smtp", settings, {"user": "ada", "password": mailbox.password})
+    result = await world.client.execute(world.action(account, to))
+    assert result.outcome == action_pb2.OUTCOME_SUCCEEDED, result
+    assert len(mailbox.to(to)) == 1
 
 
 @pytest.mark.parametrize("provider", ["smtp", "sendgrid", "resend"])
