@@ -19,12 +19,13 @@ from services.executors.communication import email_faults
 from services.executors.communication.addresses import Sender
 from services.executors.communication.email import CHANNEL, Accepted, EmailSettings, OutgoingEmail
 from services.executors.communication.email_faults import Fault
-from services.executors.communication.resend_events import TOKEN, EventReader, svix_secret
+from services.executors.communication.resend_events import RECIPIENT, TOKEN, EventReader, svix_secret
 from services.executors.gate import SendGate
 from services.executors.providers.effect_token import EffectTokens
 from services.executors.providers.http_exchange import Answer, NoAnswerError, ProviderHttp, pause_asked
 from services.executors.providers.offering import BaseUrl, Offered, ProviderCredentials, Secret
 from services.executors.providers.provider import Answered, Callback, ProviderAccount, ProviderError
+from services.executors.providers.signed import recipient_mark
 
 _PAUSES_S: Final = (0.0, 0.5, 2.0)
 """Before each asking again: the first follows at once, as the connection was most likely at fault."""
@@ -110,6 +111,7 @@ def request(message: OutgoingEmail) -> JsonObject:
     tags = [("category", one) for one in message.categories[:1]]
     if len(message.token) <= _TAG_MAX:
         tags.append((TOKEN, message.token))
+        tags.append((RECIPIENT, recipient_mark(message.token, message.recipient)))
     body: JsonObject = {
         "from": sender,
         "to": [message.recipient],

@@ -17,6 +17,8 @@ from services.executors.providers.signed import require_fresh, told_by
 
 TOKEN: Final = "wayfarer_effect"
 """The tag that carries our token out and back."""
+RECIPIENT: Final = "wayfarer_recipient"
+"""And the one that tells the contact from those who get copies."""
 
 _PREFIX: Final = "whsec_"
 _TYPES: Final[Mapping[str, str]] = {
@@ -66,8 +68,9 @@ class EventReader:
         require_fresh(stamp, request.received_at)
 
     def _happening(self, event_id: str, event: JsonObject, data: Mapping[str, object]) -> Happening:
-        told = told_by(self._tokens, _tag(data.get("tags")), self._account_id)
-        to = data.get("to")
+        to, tags = data.get("to"), data.get("tags")
+        address = str(to[0]) if isinstance(to, list) and to else ""
+        told = told_by(self._tokens, _tag(tags, TOKEN), self._account_id, _tag(tags, RECIPIENT), address)
         occurred_at = datetime.fromisoformat(str(event["created_at"]))
         if occurred_at.tzinfo is None:
             raise ValueError("a time without a zone")
@@ -77,17 +80,17 @@ class EventReader:
             occurred_at=occurred_at,
             effect=told.effect if told else None,
             contact_id=told.contact_id if told else None,
-            address=str(to[0]) if isinstance(to, list) and to else "",
+            address=address,
             attributes=_attributes(str(event["type"]), data),
         )
 
 
-def _tag(tags: object) -> object:
-    """Our token among the tags, which come as an object or as a list of names and values."""
+def _tag(tags: object, name: str) -> object:
+    """One of the tags, which come as an object or as a list of names and values."""
     if isinstance(tags, Mapping):
-        return tags.get(TOKEN)
+        return tags.get(name)
     if isinstance(tags, list):
-        found = [one.get("value") for one in tags if isinstance(one, Mapping) and one.get("name") == TOKEN]
+        found = [one.get("value") for one in tags if isinstance(one, Mapping) and one.get("name") == name]
         return found[0] if found else None
     return None
 

@@ -16,12 +16,13 @@ from services.executors.communication import email_faults
 from services.executors.communication.addresses import Sender
 from services.executors.communication.email import CHANNEL, Accepted, EmailSettings, OutgoingEmail
 from services.executors.communication.email_faults import Fault
-from services.executors.communication.sendgrid_events import TOKEN, EventReader, verification_key
+from services.executors.communication.sendgrid_events import RECIPIENT, TOKEN, EventReader, verification_key
 from services.executors.gate import SendGate
 from services.executors.providers.effect_token import EffectTokens
 from services.executors.providers.http_exchange import Answer, NoAnswerError, ProviderHttp, pause_asked
 from services.executors.providers.offering import BaseUrl, Offered, ProviderCredentials, Secret
 from services.executors.providers.provider import Answered, Callback, ProviderAccount, ProviderError
+from services.executors.providers.signed import recipient_mark
 
 
 class SendGridSettings(EmailSettings):
@@ -90,7 +91,8 @@ def request(message: OutgoingEmail) -> JsonObject:
         seen.update(address.lower() for address in fresh)
         if fresh:
             to[field] = [{"email": address} for address in fresh]
-    to["custom_args"] = {TOKEN: message.token}
+    mark = recipient_mark(message.token, message.recipient)
+    to["custom_args"] = {TOKEN: message.token, RECIPIENT: mark}
     content = [("text/plain", message.text), ("text/html", message.html)]
     body: JsonObject = {
         "personalizations": [to],

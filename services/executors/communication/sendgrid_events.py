@@ -13,12 +13,14 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from services.executors.action import JsonObject
-from services.executors.providers.effect_token import EffectTokens, Told
+from services.executors.providers.effect_token import EffectTokens
 from services.executors.providers.provider import Answered, Callback, CallbackRefusedError, Happening
 from services.executors.providers.signed import require_fresh, told_by
 
 TOKEN: Final = "wayfarer_effect"
 """The custom argument that carries our token out and back."""
+RECIPIENT: Final = "wayfarer_recipient"
+"""And the one that tells the contact from those who get copies."""
 
 _SIGNATURE: Final = "x-twilio-email-event-webhook-signature"
 _TIMESTAMP: Final = "x-twilio-email-event-webhook-timestamp"
@@ -68,8 +70,8 @@ class EventReader:
         require_fresh(stamp, request.received_at)
 
     def _happening(self, event: JsonObject) -> Happening:
-        token, stamp = event.get(TOKEN), event.get("timestamp")
-        told: Told | None = told_by(self._tokens, token, self._account_id)
+        stamp, address = event.get("timestamp"), str(event.get("email", ""))
+        told = told_by(self._tokens, event.get(TOKEN), self._account_id, event.get(RECIPIENT), address)
         if not isinstance(stamp, int) or not isinstance(event.get("sg_event_id"), str):
             raise CallbackRefusedError("MALFORMED")
         try:
@@ -82,7 +84,7 @@ class EventReader:
             occurred_at=occurred_at,
             effect=told.effect if told else None,
             contact_id=told.contact_id if told else None,
-            address=str(event.get("email", "")),
+            address=address,
             attributes=_attributes(event),
         )
 
