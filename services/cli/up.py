@@ -57,6 +57,7 @@ def _show(console: Console, stack: Stack) -> None:
     table.add_row("API (gRPC)", stack.address)
     table.add_row("mailbox", f"{stack.mailbox_url}/messages")
     table.add_row("webhook receiver", f"{stack.receiver_url}/requests (post to {stack.receiver_url}/hooks/…)")
+    table.add_row("providers' sandboxes", f"{stack.sandboxes_url}/email/messages (SendGrid, Resend)")
     table.add_row("metrics", f"http://127.0.0.1:{stack.ports.worker_metrics(0)}/metrics (worker 0)")
     table.add_row("PostgreSQL", f"127.0.0.1:{stack.ports.postgres}")
     table.add_row("data and logs", str(stack.state_dir))

@@ -3,12 +3,12 @@
 import asyncio
 import sys
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
 
 import asyncpg
@@ -16,10 +16,16 @@ import grpc
 import structlog
 from prometheus_client import CollectorRegistry
 from wayfarer.action.v1.action_executor_pb2_grpc import add_ActionExecutorServicer_to_server
+from wayfarer.action.v1.provider_service_pb2_grpc import add_ProviderServiceServicer_to_server
 
 from services.executors.ledger import Ledger
 from services.executors.measure import ExecutorMetrics
 from services.executors.outbound import Outbound
+from services.executors.providers.accounts import ProviderAccounts
+from services.executors.providers.offering import Offers
+from services.executors.providers.provider import Calls
+from services.executors.providers.servicer import SERVICE as PROVIDER_SERVICE
+from services.executors.providers.servicer import ProviderServicer
 from services.executors.reconcile import Reconciler
 from services.executors.registry import Registry
 from services.executors.results import ResultCodec
@@ -84,6 +90,12 @@ class Parts(NamedTuple):
     tools: object
     services: Sequence[str] = ()
     add: Sequence[AddServicer] = ()
+    providers: Mapping[str, Offers[Any]] = MappingProxyType({})
+    """By channel: what accounts may choose from."""
+    own_callbacks: Mapping[str, Calls] = MappingProxyType({})
+    """By channel: who reads what comes back from links of our own."""
+    accounts: ProviderAccounts | None = None
+    """The family's view of provider accounts, if its actions have one; else the runtime makes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +166,17 @@ async def open_family(
         Reconciler(ledger, codec),
         ExecutorMetrics(measured, lambda: outbound.under_way),
     )
+    accounts = parts.accounts or ProviderAccounts(pool, keyring)
+    providers = ProviderServicer(accounts, parts.providers, parts.own_callbacks)
     return await stack.enter_async_context(
         serve(
             settings.listen,
-            [partial(add_ActionExecutorServicer_to_server, executor), *parts.add],
-            [SERVICE, *parts.services],
+            [
+                partial(add_ActionExecutorServicer_to_server, executor),
+                partial(add_ProviderServiceServicer_to_server, providers),
+                *parts.add,
+            ],
+            [SERVICE, PROVIDER_SERVICE, *parts.services],
             interceptors=[
                 TelemetryInterceptor(RpcDurations("server", measured)),
                 ErrorInterceptor(),

@@ -59,6 +59,10 @@ class Ports:
         return self.base + 30
 
     @property
+    def sandboxes(self) -> int:
+        return self.base + 31
+
+    @property
     def postgres(self) -> int:
         return self.base + 32
 
@@ -66,7 +70,15 @@ class Ports:
         """Every port of the stack."""
         executors = [port for f in FAMILIES for port in (self.executor(f), self.executor_metrics(f))]
         workers = [self.worker_metrics(number) for number in range(MOST_WORKERS)]
-        own = [self.api, self.api_metrics, self.smtp, self.mailbox, self.receiver, self.postgres]
+        own = [
+            self.api,
+            self.api_metrics,
+            self.smtp,
+            self.mailbox,
+            self.receiver,
+            self.sandboxes,
+            self.postgres,
+        ]
         return own + executors + workers
 
 

@@ -33,7 +33,7 @@ class StackError(Exception):
 
 
 class Stack:
-    """Real processes on loopback: PostgreSQL, API, workers, executor families, mailbox and receiver.
+    """Real processes on loopback: PostgreSQL, API, workers, executor families, mailbox, receiver, sandboxes.
 
     `state_dir` holds all data and is locked while the stack runs. `environment` is added to every
     process's. `workers` may be 0: `start_worker` adds them later.
@@ -81,6 +81,11 @@ class Stack:
     def receiver_url(self) -> str:
         """The HTTP receiver: webhooks go to paths under /hooks/."""
         return f"http://{_HOST}:{self.ports.receiver}"
+
+    @property
+    def sandboxes_url(self) -> str:
+        """The providers' sandboxes, each in a folder of its own."""
+        return f"http://{_HOST}:{self.ports.sandboxes}"
 
     async def __aenter__(self) -> Self:
         try:
@@ -159,6 +164,14 @@ class Stack:
                 "WAYFARER_STORE": str(self.state_dir / "receiver.jsonl"),
             },
         )
+        yield (
+            "sandboxes",
+            "services.local.sandboxes",
+            {
+                "WAYFARER_LISTEN": f"{_HOST}:{ports.sandboxes}",
+                "WAYFARER_STORE": str(self.state_dir / "sandboxes.jsonl"),
+            },
+        )
         for family in FAMILIES:
             yield (
                 family,
@@ -171,6 +184,7 @@ class Stack:
                     "WAYFARER_SMTP_HOST": _HOST,
                     "WAYFARER_SMTP_PORT": str(ports.smtp),
                     "WAYFARER_MAIL_FROM": "hello@wayfarer.example",
+                    "WAYFARER_PROVIDER_ALLOW": f"{_HOST}:{ports.sandboxes},{_HOST}:{ports.smtp}",
                     "WAYFARER_WEBHOOK_ALLOW": f"{_HOST}:{ports.receiver}",
                     "WAYFARER_WEBHOOK_SECRET": self.prepared.webhook_secret,
                 },
@@ -189,7 +203,11 @@ class Stack:
     async def wait_ready(self, timeout_s: float = _READY_S) -> None:
         """Waits until every process answers. Raises StackError naming those that do not."""
         targets = {f: f"{_HOST}:{self.ports.executor(f)}" for f in FAMILIES} | {"api": self.address}
-        ports = {"mailbox": self.ports.smtp, "receiver": self.ports.receiver}
+        ports = {
+            "mailbox": self.ports.smtp,
+            "receiver": self.ports.receiver,
+            "sandboxes": self.ports.sandboxes,
+        }
         ports |= {
             name: self.ports.worker_metrics(int(name.removeprefix("worker-")))
             for name in self.supervisor.children
@@ -217,6 +235,7 @@ class Stack:
             "api_key": self.api_key,
             "mailbox_url": self.mailbox_url,
             "receiver_url": self.receiver_url,
+            "sandboxes_url": self.sandboxes_url,
             "pid": os.getpid(),
             "postgres_pid": self.postgres.pid,
             "pids": self.supervisor.pids(),

@@ -1,41 +1,34 @@
-"""Hands messages to the SMTP server over a few kept connections; send_email is its only caller.
+"""Hands messages to an SMTP server over a few kept connections; smtp.py is its only caller.
 
 The gate is passed right before DATA: whatever fails earlier has sent nothing.
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+import re
+import socket
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from email.utils import parseaddr
-from enum import Enum
 from time import monotonic
-from types import TracebackType
-from typing import Final, NamedTuple, Self
+from typing import Final, Literal, NamedTuple
 
 import aiosmtplib
-from email_validator import EmailNotValidError, validate_email
 
+from services.executors.communication.email_faults import UNSUPPORTED, Stage
 from services.executors.gate import SendGate
+from services.executors.integrations.address_guard import guarded_socket
 
 _KEPT: Final = 8
 _KEPT_S: Final = 30.0  # servers drop idle connections after a minute or more
 _TIMEOUT_S: Final = 30.0
 
 
-class Sender(NamedTuple):
-    """Whom messages come from."""
+Security = Literal["auto", "starttls", "tls", "none"]
+"""When the connection is encrypted: if the server can, or it fails; from its first byte; never."""
 
-    name: str
-    address: str
-
-
-class Stage(Enum):
-    """How far a message came."""
-
-    CONNECT = "connect"
-    SENDER = "sender"
-    RECIPIENT = "recipient"
-    CONTENT = "content"
+_UNSUPPORTED: Final = (aiosmtplib.SMTPException, aiosmtplib.SMTPNotSupported)
+"""What aiosmtplib raises for a server without STARTTLS or AUTH; its other faults are of kinds below these."""
+_ENHANCED: Final = re.compile(r"([245]\.\d{1,3}\.\d{1,3})\b")
 
 
 class MailError(Exception):
@@ -45,10 +38,9 @@ class MailError(Exception):
         super().__init__(f"{stage.value}: {code or type(cause).__name__}")
         self.stage = stage
         self.code = code
-
-
-class InvalidAddressError(ValueError):
-    """A text that is no deliverable e-mail address."""
+        found = _ENHANCED.match(str(getattr(cause, "message", "")))
+        self.name = found[1] if found else UNSUPPORTED if type(cause) in _UNSUPPORTED else ""
+        """RFC 3463's status, e.g. "5.2.2", if the server gave one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,43 +49,68 @@ class _Kept:
     since: float
 
 
+class Server(NamedTuple):
+    """Where to, and as whom."""
+
+    host: str
+    port: int
+    user: str = ""
+    """Empty for no login."""
+    password: str = ""
+    security: Security = "auto"
+    guarded: bool = False
+    """Whether internal addresses are refused: for servers that an account named."""
+
+    def __repr__(self) -> str:
+        return f"Server({self.host}:{self.port})"
+
+
+class Delivered(NamedTuple):
+    """A message that the server took."""
+
+    reply: str
+    copies_refused: int
+
+
 class Mailer:
-    """One SMTP server, and the sender configured for it. Enter it to use it."""
+    """Connections to one SMTP server; `close` lets go of those that are kept."""
 
-    def __init__(
-        self, host: str, port: int, mail_from: Sender, *, user: str = "", password: str = ""
-    ) -> None:
-        self.mail_from = mail_from
-        self.lane = f"smtp:{host}"
-        self._host = host
-        self._port = port
-        self._login = (user, password) if user else None
+    def __init__(self, server: Server) -> None:
+        self._server = server
         self._idle: list[_Kept] = []
+        self._closed = False
 
-    async def __aenter__(self) -> Self:
-        return self
+    def close(self) -> None:
+        """Drop the connections that are kept; those in use are dropped after their message."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().client.close()
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def leave(self) -> None:
+        """Close with the words the protocol has for it."""
+        self._closed = True
         while self._idle:
             with suppress(aiosmtplib.SMTPException, OSError):
                 await self._idle.pop().client.quit()
 
-    async def send(self, recipient: str, content: bytes, gate: SendGate) -> str:
-        """Deliver one message and give the server's last words. Raises MailError, AttemptStoppedError."""
-        async with self._connection(recipient) as client:
+    async def send(self, sender: str, recipients: Sequence[str], content: bytes, gate: SendGate) -> Delivered:
+        """Deliver one message to its recipient and, as far as the server takes them, those of its copies.
+
+        Raises MailError, AttemptStoppedError.
+        """
+        async with self._connection(sender, recipients[0]) as client:
+            refused = await _copies(client, recipients[1:])
             gate.begin()
             try:
                 reply = await client.data(content)
             except (aiosmtplib.SMTPException, OSError) as error:
                 raise MailError(Stage.CONTENT, getattr(error, "code", 0), error) from error
-            return reply.message
+            return Delivered(reply.message, refused)
 
     @asynccontextmanager
-    async def _connection(self, recipient: str) -> AsyncIterator[aiosmtplib.SMTP]:
+    async def _connection(self, sender: str, recipient: str) -> AsyncIterator[aiosmtplib.SMTP]:
         """Give a connection that has accepted sender and recipient; kept unless something failed."""
-        client = await self._addressed(recipient)
+        client = await self._addressed(sender, recipient)
         try:
             yield client
         except BaseException as error:
@@ -107,21 +124,21 @@ class Mailer:
         else:
             self._keep(client)
 
-    async def _addressed(self, recipient: str) -> aiosmtplib.SMTP:
+    async def _addressed(self, sender: str, recipient: str) -> aiosmtplib.SMTP:
         kept = self._take()
         if kept is not None:
             try:
-                return await self._address(kept, recipient)
+                return await self._address(kept, sender, recipient)
             except MailError as error:
                 if error.code:
                     raise
                 # It had gone away while idle, which says nothing about the server: try a new one.
-        return await self._address(await self._connect(), recipient)
+        return await self._address(await self._connect(), sender, recipient)
 
-    async def _address(self, client: aiosmtplib.SMTP, recipient: str) -> aiosmtplib.SMTP:
+    async def _address(self, client: aiosmtplib.SMTP, sender: str, recipient: str) -> aiosmtplib.SMTP:
         stage = Stage.SENDER
         try:
-            await client.mail(self.mail_from.address)
+            await client.mail(sender)
             stage = Stage.RECIPIENT
             await client.rcpt(recipient)
         except BaseException as error:
@@ -136,17 +153,33 @@ class Mailer:
         return client
 
     async def _connect(self) -> aiosmtplib.SMTP:
-        client = aiosmtplib.SMTP(hostname=self._host, port=self._port, timeout=_TIMEOUT_S)
+        server = self._server
+        client: aiosmtplib.SMTP | None = None
         try:
+            client = await self._client()
             await client.connect()
-            if self._login is not None:
-                await client.login(*self._login)
+            if server.user:
+                await client.login(server.user, server.password)
         except BaseException as error:
-            client.close()
+            if client is not None:
+                client.close()
             if isinstance(error, aiosmtplib.SMTPException | OSError):
                 raise MailError(Stage.CONNECT, getattr(error, "code", 0), error) from error
             raise
         return client
+
+    async def _client(self) -> aiosmtplib.SMTP:
+        server = self._server
+        tls = server.security == "tls"
+        upgrade = {"auto": None, "starttls": True}.get(server.security, False)
+        if not server.guarded:
+            return aiosmtplib.SMTP(
+                hostname=server.host, port=server.port, timeout=_TIMEOUT_S, use_tls=tls, start_tls=upgrade
+            )
+        joined = await asyncio.wait_for(_guarded(server.host, server.port), _TIMEOUT_S)
+        return aiosmtplib.SMTP(
+            hostname=server.host, sock=joined, timeout=_TIMEOUT_S, use_tls=tls, start_tls=upgrade
+        )
 
     def _take(self) -> aiosmtplib.SMTP | None:
         while self._idle:
@@ -157,7 +190,7 @@ class Mailer:
         return None
 
     def _keep(self, client: aiosmtplib.SMTP) -> None:
-        if client.is_connected and len(self._idle) < _KEPT:
+        if client.is_connected and not self._closed and len(self._idle) < _KEPT:
             self._idle.append(_Kept(client, monotonic()))
         else:
             client.close()
@@ -172,21 +205,37 @@ async def _reset(client: aiosmtplib.SMTP) -> bool:
     return True
 
 
-def deliverable(text: str) -> str:
-    """Give an address in the form SMTP takes. Raises InvalidAddressError."""
-    try:
-        address = validate_email(text, check_deliverability=False, test_environment=True).ascii_email
-    except EmailNotValidError as error:
-        raise InvalidAddressError(str(error)) from None
-    if address is None:
-        raise InvalidAddressError("the part before the @ is not ASCII")
-    return address
+async def _copies(client: aiosmtplib.SMTP, recipients: Sequence[str]) -> int:
+    """Add the recipients of copies; give how many the server refused. Raises MailError if it went away."""
+    refused = 0
+    for recipient in recipients:
+        try:
+            await client.rcpt(recipient)
+        except (aiosmtplib.SMTPException, OSError) as error:
+            code = getattr(error, "code", 0)
+            if not code or code == 421:
+                raise MailError(Stage.RECIPIENT, code, error) from error
+            refused += 1
+    return refused
 
 
-def sender(raw: str) -> Sender:
-    """Read "Name <address>" or an address; a parser for settings."""
-    name, address = parseaddr(raw)
-    try:
-        return Sender(name, deliverable(address))
-    except InvalidAddressError:
-        raise ValueError('must be an e-mail address, or "Name <address>"') from None
+async def _guarded(host: str, port: int) -> socket.socket:
+    """Connect to the first address of a name that answers and is not internal. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    failed: OSError = OSError("the name has no address")
+    for info in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        try:
+            joined = guarded_socket(info)
+        except OSError as error:
+            failed = error
+            continue
+        try:
+            await loop.sock_connect(joined, info[4])
+        except BaseException as error:
+            joined.close()
+            if not isinstance(error, OSError):
+                raise
+            failed = error
+        else:
+            return joined
+    raise failed

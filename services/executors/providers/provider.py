@@ -5,6 +5,7 @@ A provider's class has the methods of its channel (see the channel's module, e.g
 `callback`. It is made per ProviderAccount and kept while that account's choice stands.
 """
 
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -70,6 +71,8 @@ class Happening:
     occurred_at: datetime
     effect: EffectKey | None = None
     """The effect it is about, where the provider gives ours back."""
+    contact_id: uuid.UUID | None = None
+    """The contact the effect was done to, where that is known."""
     address: str = ""
     """Whose it is where no effect is known: an e-mail address, a phone number, a page-scoped id."""
     attributes: JsonObject = field(default_factory=lambda: dict(_NO_ATTRIBUTES))
@@ -81,6 +84,9 @@ class Answered(NamedTuple):
     happenings: Sequence[Happening]
     body: bytes = b""
     content_type: str = "text/plain"
+    status: int = 200
+    location: str = ""
+    """Where the caller is sent on; empty for nowhere."""
 
 
 class Calls(Protocol):

@@ -18,7 +18,7 @@ from wayfarer.integrations.v1.integrations_admin_service_pb2_grpc import Integra
 from services.executors import integrations as integrations_package
 from services.executors.communication.__main__ import FAMILY as COMMUNICATION
 from services.executors.communication.__main__ import Settings as CommunicationSettings
-from services.executors.communication.mailer import Sender
+from services.executors.communication.addresses import Sender
 from services.executors.crm.__main__ import FAMILY as CRM
 from services.executors.family import Family, FamilySettings, Parts
 from services.executors.integrations.__main__ import FAMILY as INTEGRATIONS
@@ -30,6 +30,7 @@ from services.runtime.config import HostPort
 from services.runtime.grpc_client import open_channel
 from services.runtime.keyring import Keyring
 from tests.contract.executors import oddities
+from tests.contract.executors.email_world import ServedSandbox, serve_sandbox
 from tests.contract.executors.oddities.words import Words
 from tests.contract.executors.webhook_site import Hooks, Names, no_way_out, open_site
 from tests.contract.executors.world import (
@@ -69,7 +70,9 @@ async def crm(postgres: Postgres, keyring: Path) -> AsyncIterator[Client]:
 
 
 @pytest.fixture(scope="session")
-async def communication(postgres: Postgres, keyring: Path, mailbox: Mailbox) -> AsyncIterator[Client]:
+async def communication(
+    postgres: Postgres, keyring: Path, mailbox: Mailbox, email_sandbox: ServedSandbox
+) -> AsyncIterator[Client]:
     settings = CommunicationSettings(
         database_url=await make_database(postgres, "communication"),
         keyring=keyring,
@@ -78,6 +81,8 @@ async def communication(postgres: Postgres, keyring: Path, mailbox: Mailbox) -> 
         smtp_host=mailbox.host,
         smtp_port=mailbox.port,
         mail_from=Sender("Wayfarer", "no-reply@example.test"),
+        provider_allow=(HostPort("127.0.0.1", email_sandbox.port), HostPort(mailbox.host, mailbox.port)),
+        public_url="https://go.example.test",
     )
     async with open_client(COMMUNICATION, settings) as client:
         yield client
@@ -166,11 +171,21 @@ async def mailbox() -> AsyncIterator[Mailbox]:
     box = Mailbox()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
-        lambda: SMTP(_Postbox(box), loop=loop, hostname="mail.test"), "127.0.0.1", 0
+        lambda: SMTP(
+            _Postbox(box), loop=loop, hostname="mail.test", authenticator=box.knows, auth_require_tls=False
+        ),
+        "127.0.0.1",
+        0,
     )
     box.host, box.port = server.sockets[0].getsockname()[:2]
     yield box
     server.close()
+
+
+@pytest.fixture(scope="session")
+async def email_sandbox() -> AsyncIterator[ServedSandbox]:
+    async with serve_sandbox() as served:
+        yield served
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from wayfarer.action.v1 import action_executor_pb2 as wire
 from wayfarer.action.v1 import action_pb2
 from wayfarer.action.v1.action_executor_pb2_grpc import ActionExecutorStub
@@ -155,10 +156,18 @@ class Mailbox:
 
     host: str = ""
     port: int = 0
+    password: str = "correct"
+    """Of any user; none is needed."""
     messages: list[tuple[str, bytes]] = field(default_factory=list)
     connections: Any = field(default_factory=itertools.count)
     replies: dict[str, str] = field(default_factory=dict)
     """By recipient: the reply to RCPT ("rcpt:550 …"), to the content ("data:451 …"), or "drop"."""
+
+    def knows(
+        self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, login: LoginPassword
+    ) -> AuthResult:
+        """aiosmtpd's authenticator."""
+        return AuthResult(success=login.password == self.password.encode(), handled=False)
 
     def to(self, recipient: str) -> list[bytes]:
         return [content for address, content in self.messages if address == recipient]

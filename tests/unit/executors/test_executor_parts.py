@@ -20,7 +20,7 @@ from services.executors.action import (
     Skipped,
     succeeded,
 )
-from services.executors.communication.mailer import Sender, sender
+from services.executors.communication.addresses import Sender, sender
 from services.executors.crm.records import merged
 from services.executors.gate import AttemptStoppedError, SendGate
 from services.executors.integrations.address_guard import is_internal

@@ -1,0 +1,5 @@
+-- Gives an account's choice of providers, by channel; providers/accounts.py. Served by the primary key.
+SELECT account_id, channel, provider, settings, credentials_sealed, revision, updated_at
+FROM provider_account
+WHERE account_id = $1
+ORDER BY channel

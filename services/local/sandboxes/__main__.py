@@ -1,0 +1,43 @@
+"""Entry point `python -m services.local.sandboxes`: every provider's sandbox on one port; stack.py starts it.
+
+Each has a folder of its own, which is what a provider's base_url is set to: /email.
+"""
+
+import asyncio
+import sys
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from services.local.arrivals import Arrivals
+from services.local.arrivals_http import serve_http
+from services.local.sandboxes.email import EmailSandbox
+from services.runtime.config import HostPort, host_port, number, path, setting, text
+from services.runtime.process import launch
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the sandboxes need to know."""
+
+    listen: HostPort = setting("WAYFARER_LISTEN", host_port, help="Where the providers are spoken.")
+    store: Path | None = setting("WAYFARER_STORE", path, default=None, help="A file that outlives restarts.")
+    log_level: str = setting("WAYFARER_LOG_LEVEL", text, default="INFO", help="Lowest level logged.")
+    otlp_endpoint: str = setting("OTEL_EXPORTER_OTLP_ENDPOINT", text, default="", help="Empty for no traces.")
+    trace_ratio: float = setting("OTEL_TRACES_SAMPLER_ARG", number(0, 1), default=0.0, help="Share traced.")
+
+
+async def main(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -> None:
+    """Serves until stopped."""
+    arrivals = Arrivals(settings.store)
+    arrivals.load()
+    application = web.Application()
+    application.add_subapp("/email", EmailSandbox(arrivals).application())
+    await serve_http(stack, application, settings.listen)
+    await stop.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(launch("sandboxes", Settings, main))
