@@ -20,7 +20,7 @@ async def test_demo_runs_the_main_job_and_says_what_happened() -> None:
     assert [e["steps_run"] for e in told["executions"]] == [7] * 10
     assert told["emails_received"] == 10
     assert told["webhooks_received"] == 10
-    assert told["log_entries"] == 10 * 13
+    assert told["log_entries"] == 10 * 14
     assert 2 <= told["seconds"] < 15
 
 

@@ -6,7 +6,6 @@ R-ACT, R-WAIT-2: opens, clicks, bounces and complaints become events; R-SEND: un
 import html
 import json
 import re
-import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -306,7 +305,7 @@ async def test_unsubscribing_takes_a_post_and_is_told_once(world: EmailWorld) ->
     assert left.id == posted[1].happenings[0].id
 
 
-@pytest.mark.parametrize("token", ["", "x", "A" * 120, uuid.uuid4().hex])
+@pytest.mark.parametrize("token", ["", "x", "A" * 120, "0123456789abcdef" * 2])
 async def test_forged_tokens_unsubscribe_nobody(world: EmailWorld, token: str) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as error:
         await world.visit(f"https://go.example.test/u/{token}", "POST", body=b"List-Unsubscribe=One-Click")
