@@ -17,6 +17,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 from wayfarer.action.v1.action_executor_pb2_grpc import add_ActionExecutorServicer_to_server
 
+from services.executors.find import Finder
 from services.executors.ledger import Ledger
 from services.executors.measure import ExecutorMetrics
 from services.executors.outbound import Outbound
@@ -151,7 +152,7 @@ async def open_family(
         registry,
         Transactional(pool, ledger, codec, parts.tools),
         outbound,
-        Reconciler(ledger, codec),
+        Reconciler(ledger, codec, Finder(registry, parts.tools)),
         ExecutorMetrics(measured, lambda: outbound.under_way),
     )
     return await stack.enter_async_context(
