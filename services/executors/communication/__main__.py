@@ -6,7 +6,10 @@ from dataclasses import dataclass
 import asyncpg
 
 from services.executors import communication
+from services.executors.communication.callback_urls import CallbackUrls
 from services.executors.communication.mailer import Mailer, Sender, sender
+from services.executors.communication.provider_http import ProviderHttp
+from services.executors.communication.senders import AccountSenders, KnownAccounts, Senders
 from services.executors.family import Family, FamilySettings, Parts, main
 from services.runtime.config import integer, setting, text
 from services.runtime.keyring import Keyring
@@ -23,6 +26,17 @@ class Settings(FamilySettings):
         "WAYFARER_SMTP_PASSWORD", text, default="", secret=True, help="Of that user."
     )
     mail_from: Sender = setting("WAYFARER_MAIL_FROM", sender, help='"Name <address>" or an address.')
+    public_url: str = setting(
+        "WAYFARER_PUBLIC_URL", text, default="", help="Where providers reach us; empty if they cannot."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What the actions of this family use."""
+
+    mailer: Mailer
+    senders: Senders
 
 
 async def open_parts(
@@ -36,7 +50,9 @@ async def open_parts(
         user=settings.smtp_user,
         password=settings.smtp_password,
     )
-    return Parts(await stack.enter_async_context(mailer))
+    http = await stack.enter_async_context(ProviderHttp())
+    senders = AccountSenders(KnownAccounts({}), http, CallbackUrls(settings.public_url, keyring))
+    return Parts(Tools(await stack.enter_async_context(mailer), senders))
 
 
 FAMILY = Family("communication", communication, Settings, open_parts)

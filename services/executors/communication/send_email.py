@@ -9,7 +9,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, Protocol
 from urllib.parse import quote
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, model_validator
@@ -74,8 +74,18 @@ class Config(ActionConfig):
         return self
 
 
-async def run(call: Call[Config], mailer: Mailer) -> Result:
+class HasMailer(Protocol):
+    """What this action needs of its tools."""
+
+    @property
+    def mailer(self) -> Mailer:
+        """Who hands messages over."""
+        ...
+
+
+async def run(call: Call[Config], tools: HasMailer) -> Result:
     """Hand the message to the SMTP server."""
+    mailer = tools.mailer
     raw = call.config.to or call.contact.get("email")
     if not isinstance(raw, str) or not raw.strip():
         return _no_address("NO_ADDRESS", "the contact has no e-mail address")

@@ -11,7 +11,6 @@ import pytest
 from aiohttp import web
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from services.executors.communication.__main__ import FAMILY as COMMUNICATION
 from services.executors.communication.__main__ import Settings as CommunicationSettings
 from services.executors.communication.mailer import Sender
 from services.executors.crm.__main__ import FAMILY as CRM
@@ -22,6 +21,7 @@ from services.local.postgres import Postgres
 from services.runtime.config import HostPort
 from tests.contract.executors import oddities
 from tests.contract.executors.oddities.words import Words
+from tests.contract.executors.phone_world import Phone, open_phone
 from tests.contract.executors.world import (
     SECRET,
     Client,
@@ -59,7 +59,15 @@ async def crm(postgres: Postgres, keyring: Path) -> AsyncIterator[Client]:
 
 
 @pytest.fixture(scope="session")
-async def communication(postgres: Postgres, keyring: Path, mailbox: Mailbox) -> AsyncIterator[Client]:
+async def phone() -> AsyncIterator[Phone]:
+    async with open_phone() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+async def communication(
+    postgres: Postgres, keyring: Path, mailbox: Mailbox, phone: Phone
+) -> AsyncIterator[Client]:
     settings = CommunicationSettings(
         database_url=await make_database(postgres, "communication"),
         keyring=keyring,
@@ -69,7 +77,7 @@ async def communication(postgres: Postgres, keyring: Path, mailbox: Mailbox) -> 
         smtp_port=mailbox.port,
         mail_from=Sender("Wayfarer", "no-reply@example.test"),
     )
-    async with open_client(COMMUNICATION, settings) as client:
+    async with open_client(phone.family(), settings) as client:
         yield client
 
 
