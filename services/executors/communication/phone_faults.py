@@ -85,9 +85,10 @@ TABLE: Final = (
     Row(TWILIO, ("21608",), _E.AUTHORIZATION, _NOT_DONE, "a trial may reach verified numbers only"),
     Row(META, ("2", "1200"), _E.SERVER_ERROR, _NOT_DONE, "the service is not available for a moment"),
     Row(META, ("4", "32", "613"), _E.RATE_LIMIT, _NOT_DONE, "too many at a time"),
+    Row(META, ("190",), _E.AUTHENTICATION, _NOT_DONE, "the login is refused", _S.NEEDS_REAUTHORISATION),
     Row(
         META,
-        ("10/1893063", "190", "200", "230"),
+        ("10/1893063", "200", "230"),
         _E.AUTHORIZATION,
         _NOT_DONE,
         "the page must be connected anew",

@@ -1,15 +1,18 @@
 """Gives actions the client of the provider their account chose for a channel; the family's tools hold one."""
 
 from collections.abc import Mapping
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, TypeAlias, overload
 
 from services.executors.action import Certainty, ErrorClass, Failed
 from services.executors.communication.callback_urls import CallbackUrls
+from services.executors.communication.meta import Meta
 from services.executors.communication.provider_http import ProviderHttp
 from services.executors.communication.twilio import Twilio
 from services.executors.providers.provider import ProviderAccount, ProviderError
 
 _MOST_KEPT: Final = 1024
+
+Channel: TypeAlias = Literal["sms", "voice", "messenger"]
 
 
 class Accounts(Protocol):
@@ -23,7 +26,13 @@ class Accounts(Protocol):
 class Senders(Protocol):
     """What actions ask for a client."""
 
-    async def for_(self, account_id: int, channel: Literal["sms", "voice"]) -> Twilio:
+    @overload
+    async def for_(self, account_id: int, channel: Literal["sms", "voice"]) -> Twilio: ...
+
+    @overload
+    async def for_(self, account_id: int, channel: Literal["messenger"]) -> Meta: ...
+
+    async def for_(self, account_id: int, channel: Channel) -> Twilio | Meta:
         """Give the client of an account's provider. Raises ProviderError if there is none that works."""
         ...
 
@@ -55,9 +64,15 @@ class AccountSenders:
         self._accounts = accounts
         self._http = http
         self._urls = urls
-        self._kept: dict[tuple[int, str], Twilio] = {}
+        self._kept: dict[tuple[int, str], Twilio | Meta] = {}
 
-    async def for_(self, account_id: int, channel: Literal["sms", "voice"]) -> Twilio:
+    @overload
+    async def for_(self, account_id: int, channel: Literal["sms", "voice"]) -> Twilio: ...
+
+    @overload
+    async def for_(self, account_id: int, channel: Literal["messenger"]) -> Meta: ...
+
+    async def for_(self, account_id: int, channel: Channel) -> Twilio | Meta:
         """Give the client of an account's provider. Raises ProviderError if there is none that works."""
         account = await self._accounts.get(account_id, channel)
         if account is None:
@@ -70,13 +85,14 @@ class AccountSenders:
             self._kept.pop(next(iter(self._kept)))
         return kept
 
-    def _made(self, account: ProviderAccount) -> Twilio:
-        match account.provider:
-            case "twilio":
+    def _made(self, account: ProviderAccount) -> Twilio | Meta:
+        match account.channel, account.provider:
+            case (("sms" | "voice"), "twilio"):
                 return Twilio(account, self._http, self._urls)
-            case other:
-                text = f"{other} does not serve {account.channel}"
-                raise _refused("PROVIDER_UNKNOWN", text, other)
+            case "messenger", "meta":
+                return Meta(account, self._http)
+            case channel, other:
+                raise _refused("PROVIDER_UNKNOWN", f"{other} does not serve {channel}", other)
 
 
 def _refused(code: str, text: str, provider: str) -> ProviderError:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -23,13 +23,13 @@ from services.executors.action import (
     succeeded,
 )
 from services.executors.communication import phone_faults
+from services.executors.communication.asking import Asking
 from services.executors.communication.callback_urls import CallbackUrls
-from services.executors.communication.phone_faults import Fault
-from services.executors.communication.provider_http import HttpRequest, NoReplyError, ProviderHttp
+from services.executors.communication.provider_http import HttpRequest, ProviderHttp
 from services.executors.communication.twilio_account import TwilioCredentials, TwilioSettings
 from services.executors.communication.twilio_callbacks import CallState, read_callback, verify
 from services.executors.gate import SendGate
-from services.executors.providers.provider import Answered, Callback, ProviderAccount, ProviderError
+from services.executors.providers.provider import Answered, Callback, ProviderAccount
 
 PROVIDER: Final = phone_faults.TWILIO
 
@@ -75,9 +75,6 @@ class _Refusal(BaseModel):
     code: int | None = None
 
 
-R = TypeVar("R", bound=BaseModel)
-
-
 class Twilio:
     """One account's Twilio, for sms or voice."""
 
@@ -85,13 +82,13 @@ class Twilio:
         """Raises ProviderError for settings that cannot work."""
         self.account = account
         self.urls = urls
-        self._http = http
-        self.settings = TwilioSettings.of(account)
-        self._credentials = TwilioCredentials.of(account)
+        self.settings = TwilioSettings.of(account, account.settings)
+        self._credentials = TwilioCredentials.of(account, account.credentials)
         user, password = self._credentials.login(self.settings.account_sid)
         self._login = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
         self._root = f"{self.settings.base_url.rstrip('/')}/2010-04-01/Accounts/{self.settings.account_sid}"
-        self._lane = f"twilio:{self.settings.account_sid}"
+        lane = f"twilio:{self.settings.account_sid}"
+        self._asking = Asking(http, PROVIDER, account.channel, lane, _own_code)
 
     async def send_message(self, form: Sequence[tuple[str, str]], gate: SendGate) -> Message | Skipped:
         """Send a message, as Messages.json takes it. Raises ProviderError, AttemptStoppedError."""
@@ -101,19 +98,19 @@ class Twilio:
             ("body_sha256", _digest(fields.get("Body", ""))),
             ("begun_at", datetime.now(UTC).isoformat()),
         )
-        return await self._create("Messages.json", form, gate, Message, refs)
+        return await self._asking.do(self._posted("Messages.json", form), gate, Message, refs)
 
     async def place_call(self, form: Sequence[tuple[str, str]], gate: SendGate) -> PhoneCall | Skipped:
         """Call somebody, as Calls.json takes it. Raises ProviderError, AttemptStoppedError."""
-        return await self._create("Calls.json", form, gate, PhoneCall, ())
+        return await self._asking.do(self._posted("Calls.json", form), gate, PhoneCall)
 
     async def message(self, sid: str) -> Message:
         """Read one message. Raises ProviderError."""
-        return await self._fetch(f"Messages/{sid}.json", {}, Message)
+        return await self._asking.read(self._got(f"Messages/{sid}.json"), Message)
 
     async def phone_call(self, sid: str) -> PhoneCall:
         """Read one call. Raises ProviderError."""
-        return await self._fetch(f"Calls/{sid}.json", {}, PhoneCall)
+        return await self._asking.read(self._got(f"Calls/{sid}.json"), PhoneCall)
 
     async def find_message(self, refs: Mapping[str, str]) -> Message | None:
         """Give the one message that a lost request made, by its recipient, text and time.
@@ -123,7 +120,7 @@ class Twilio:
         """
         begun = datetime.fromisoformat(refs["begun_at"])
         query = {"To": refs["to"], "DateSent>": f"{begun - _SKEW:%Y-%m-%d}", "PageSize": str(_PAGE)}
-        listed = await self._fetch("Messages.json", query, _Messages)
+        listed = await self._asking.read(self._got("Messages.json", query), _Messages)
         alike = [
             one
             for one in listed.messages
@@ -143,45 +140,12 @@ class Twilio:
         fields = verify(request, self._credentials.auth_token, self.settings.account_sid)
         return read_callback(request, fields, self.urls, self.account)
 
-    async def _create(
-        self,
-        path: str,
-        form: Sequence[tuple[str, str]],
-        gate: SendGate,
-        shape: type[R],
-        refs: tuple[tuple[str, str], ...],
-    ) -> R | Skipped:
+    def _posted(self, path: str, form: Sequence[tuple[str, str]]) -> HttpRequest:
         headers = {"Authorization": self._login, "Content-Type": "application/x-www-form-urlencoded"}
-        request = HttpRequest("POST", f"{self._root}/{path}", headers, None, urlencode(form).encode())
-        return await self._exchange(request, gate, shape, refs)
+        return HttpRequest("POST", f"{self._root}/{path}", headers, None, urlencode(form).encode())
 
-    async def _fetch(self, path: str, query: Mapping[str, str], shape: type[R]) -> R:
-        request = HttpRequest("GET", f"{self._root}/{path}", {"Authorization": self._login}, query)
-        found = await self._exchange(request, None, shape, ())
-        if isinstance(found, Skipped):
-            raise ProviderError(_unreadable(()))
-        return found
-
-    async def _exchange(
-        self, request: HttpRequest, gate: SendGate | None, shape: type[R], refs: tuple[tuple[str, str], ...]
-    ) -> R | Skipped:
-        try:
-            reply = await self._http.exchange(request, gate)
-        except NoReplyError as error:
-            return self._failed(Fault(PROVIDER, self.account.channel, (error.code,), refs=refs))
-        if 200 <= reply.status < 300:
-            try:
-                return shape.model_validate_json(reply.body)
-            except ValidationError:
-                raise ProviderError(_unreadable(refs)) from None
-        codes = (*_own_code(reply.body), *phone_faults.http_codes(reply.status))
-        return self._failed(Fault(PROVIDER, self.account.channel, codes, reply.retry_after, self._lane, refs))
-
-    def _failed(self, fault: Fault) -> Skipped:
-        verdict = phone_faults.verdict(fault)
-        if isinstance(verdict, Failed):
-            raise ProviderError(verdict)
-        return verdict
+    def _got(self, path: str, query: Mapping[str, str] | None = None) -> HttpRequest:
+        return HttpRequest("GET", f"{self._root}/{path}", {"Authorization": self._login}, query)
 
 
 def call_result(call: CallState) -> Result | None:
@@ -211,13 +175,6 @@ def _own_code(body: bytes) -> tuple[str, ...]:
     except ValidationError:
         return ()
     return (str(code),) if code else ()
-
-
-def _unreadable(refs: tuple[tuple[str, str], ...]) -> Failed:
-    text = "the answer could not be read"
-    return Failed(
-        ErrorClass.SERVER_ERROR, "UNREADABLE", text, Certainty.INDETERMINATE, provider=PROVIDER, refs=refs
-    )
 
 
 def _digest(text: str) -> str:

@@ -15,14 +15,23 @@ from services.executors import communication
 from services.executors.communication.__main__ import Settings, Tools
 from services.executors.communication.callback_urls import CallbackUrls
 from services.executors.communication.mailer import Mailer
+from services.executors.communication.meta import Meta
 from services.executors.communication.provider_http import ProviderHttp
 from services.executors.communication.senders import AccountSenders, KnownAccounts, Senders
+from services.executors.communication.twilio import Twilio
 from services.executors.family import Family, Parts
 from services.executors.providers.provider import (
     Callback,
     CallbackRefusedError,
     Happening,
     ProviderAccount,
+)
+from services.local.sandboxes.meta import (
+    APP_SECRET,
+    PAGE_ID,
+    PAGE_TOKEN,
+    VERIFY_TOKEN,
+    meta_app,
 )
 from services.local.sandboxes.twilio import ACCOUNT_SID, AUTH_TOKEN, twilio_app
 from services.runtime.keyring import Keyring
@@ -52,8 +61,12 @@ class Told:
 
     async def take(self, request: web.Request) -> web.Response:
         assert self.senders is not None
-        channel = cast(Literal["sms", "voice"], request.match_info["channel"])
-        client = await self.senders.for_(ACCOUNT, channel)
+        client: Twilio | Meta
+        if request.match_info["provider"] == "meta":
+            client = await self.senders.for_(ACCOUNT, "messenger")
+        else:
+            channel = cast(Literal["sms", "voice"], request.match_info["channel"])
+            client = await self.senders.for_(ACCOUNT, channel)
         headers = {name.lower(): value for name, value in request.headers.items()}
         callback = Callback(
             request.method,
@@ -109,6 +122,7 @@ class Phone:
     """The sandboxes, and the accounts that use them."""
 
     twilio: Sandbox
+    meta: Sandbox
     told: Told
     accounts: dict[tuple[int, str], ProviderAccount]
     http: aiohttp.ClientSession
@@ -137,8 +151,11 @@ async def open_phone() -> AsyncIterator[Phone]:
         ours.router.add_route("*", "/callbacks/{provider}/{channel}/{token}", told.take)
         told.url = await serve(stack, ours)
         url = await serve(stack, twilio_app(api_keys={API_KEY: "key-secret"}, pace_s=0))
+        webhook = f"{told.url}/callbacks/meta/messenger/page"
+        page = await serve(stack, meta_app(webhook_url=webhook, pace_s=0))
         http = await stack.enter_async_context(aiohttp.ClientSession())
-        yield Phone(Sandbox(url, http), told, _accounts(url), http)
+        accounts = _accounts(url) | _pages(page)
+        yield Phone(Sandbox(url, http), Sandbox(page, http), told, accounts, http)
 
 
 async def serve(stack: AsyncExitStack, application: web.Application) -> str:
@@ -164,4 +181,14 @@ def _accounts(base_url: str) -> dict[tuple[int, str], ProviderAccount]:
     return {
         (account, channel): ProviderAccount(account, channel, "twilio", chosen, secret, 1)
         for account, channel, chosen, secret in known
+    }
+
+
+def _pages(base_url: str) -> dict[tuple[int, str], ProviderAccount]:
+    settings = {"page_id": PAGE_ID, "base_url": base_url}
+    known = {"page_token": PAGE_TOKEN, "app_secret": APP_SECRET, "verify_token": VERIFY_TOKEN}
+    credentials = {ACCOUNT: known, LOCKED_OUT: known | {"page_token": "old"}}
+    return {
+        (account, "messenger"): ProviderAccount(account, "messenger", "meta", settings, secret, 1)
+        for account, secret in credentials.items()
     }
