@@ -15,7 +15,7 @@ from services.executors.registry import Registry
 log = structlog.get_logger(__name__)
 
 _CONCURRENT: Final = 16
-_PATIENCE_S: Final = 10.0
+_PATIENCE_S: Final = 5.0  # Reconcile's caller waits 10 s for all it asked
 
 
 class Doubt(NamedTuple):
@@ -29,7 +29,8 @@ class Doubt(NamedTuple):
 class Finder:
     """The finding side of one family's action types."""
 
-    def __init__(self, registry: Registry, tools: object) -> None:
+    def __init__(self, registry: Registry, tools: object, *, patience_s: float = _PATIENCE_S) -> None:
+        self._patience_s = patience_s
         self._definitions = registry.definitions
         self._tools = tools
         self._places = asyncio.Semaphore(_CONCURRENT)
@@ -40,14 +41,20 @@ class Finder:
         return definition is not None and definition.find is not None
 
     async def ask(self, doubts: Sequence[Doubt]) -> list[Result | None]:
-        """Give, for each, a result that settles it, or None."""
-        return await asyncio.gather(*(self._ask(doubt) for doubt in doubts))
+        """Give, for each, a result that settles it, or None, also for those not answered in time."""
+        tasks = [asyncio.create_task(self._ask(doubt)) for doubt in doubts]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=self._patience_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        return [None if task.cancelled() else task.result() for task in tasks]
 
     async def _ask(self, doubt: Doubt) -> Result | None:
         find = self._definitions[doubt.action_type].find
         assert find is not None
         try:
-            async with self._places, asyncio.timeout(_PATIENCE_S):
+            async with self._places:
                 return _settling(await find(doubt.key, doubt.refs, self._tools))
         except Exception as error:  # of whatever kind: Reconcile must answer for the others
             log.warning("find_failed", action=doubt.action_type, error=type(error).__name__)
