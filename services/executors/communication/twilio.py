@@ -34,9 +34,9 @@ from services.executors.providers.provider import Answered, Callback, ProviderAc
 PROVIDER: Final = phone_faults.TWILIO
 
 _PAGE: Final = 100
-_SKEW: Final = timedelta(seconds=60)
-_LATEST: Final = timedelta(seconds=120)
-"""How long after its request a message may have been made: clocks differ, and requests queue."""
+_SKEW: Final = timedelta(seconds=5)
+_LATEST: Final = timedelta(seconds=30)
+"""How long before and after its request a message may have been made: clocks differ, and requests queue."""
 
 
 class _Resource(BaseModel):
@@ -115,8 +115,9 @@ class Twilio:
     async def find_message(self, refs: Mapping[str, str]) -> Message | None:
         """Give the one message that a lost request made, by its recipient, text and time.
 
-        None proves nothing: a message still queued has no date to be found by, and Twilio may list late.
-        Raises ProviderError.
+        An equal text to the same number within these seconds, by another effect, would be taken for it. None
+        proves nothing: a message still queued has no date to be found by, and Twilio may list late. Raises
+        ProviderError.
         """
         begun = datetime.fromisoformat(refs["begun_at"])
         query = {"To": refs["to"], "DateSent>": f"{begun - _SKEW:%Y-%m-%d}", "PageSize": str(_PAGE)}

@@ -3,6 +3,7 @@
 G5, G7.
 """
 
+import asyncio
 import json
 import uuid
 
@@ -87,6 +88,23 @@ async def test_pending_is_asked_until_it_ends(odd: Client, words: Words) -> None
     lost = await odd.reconcile(failed, fence=2)
     assert (lost.finding, lost.result.failure.code) == (wire.FINDING_DONE, "ABSENT")
     assert words.sent[key_text(ended)] == words.sent[key_text(failed)] == 1
+
+
+async def test_what_became_known_meanwhile_is_not_overwritten(odd: Client, words: Words) -> None:
+    """The attempt's own outcome comes while the provider is asked: it stands."""
+    action = make_action("vanish", {"word": "overtaken"})
+    await odd.execute(action)
+    asking = asyncio.create_task(odd.reconcile(action, fence=2))
+    await words.reached[key_text(action)].wait()
+    await odd.database.execute(
+        "UPDATE effect_ledger SET state = 2 WHERE execution_id = $1",
+        uuid.UUID(bytes=action.effect_key.execution_id),
+    )
+    words.go[key_text(action)].set()
+    assert (await asking).finding == wire.FINDING_UNKNOWN
+    row = await odd.row(action)
+    assert row is not None
+    assert (row["state"], row["fence"]) == (2, 1)
 
 
 async def test_types_that_cannot_ask_are_as_before(odd: Client) -> None:

@@ -121,6 +121,16 @@ async def test_what_twilio_says_decides(
     assert number not in result.failure.message
 
 
+async def test_a_budget_that_ends_after_the_bytes_left_is_no_not_done(
+    communication: Client, phone: Phone
+) -> None:
+    number = a_number()
+    await phone.twilio.control("next", match=number, hang="after")
+    action = sms(number)
+    action.budget_ms = 400
+    assert kind_of(await communication.execute(action)) == ("TIMEOUT", "TIMEOUT", "INDETERMINATE")
+
+
 async def test_nobody_listens(communication: Client, phone: Phone) -> None:
     """No connection, no doubt: nothing was sent."""
     known = phone.accounts[ACCOUNT, "sms"]
@@ -156,10 +166,18 @@ async def test_what_is_not_found_or_not_certain_stays_unknown(communication: Cli
     await phone.told.until(lambda one: one.type == "sms_delivered" and one.address == twice, 2)
     for action in actions:
         assert (await communication.reconcile(action, fence=2)).finding == wire.FINDING_UNKNOWN
-    elsewhere = sms(twice, body="Another text")
-    await phone.twilio.control("next", match=twice, lose="before")
-    await communication.execute(elsewhere)
-    assert (await communication.reconcile(elsewhere, fence=2)).finding == wire.FINDING_UNKNOWN
+
+
+async def test_another_message_to_the_same_number_is_not_taken_for_it(
+    communication: Client, phone: Phone
+) -> None:
+    number = a_number()
+    await communication.execute(sms(number, body="One text"))
+    await phone.told.until(lambda one: one.type == "sms_delivered" and one.address == number)
+    lost = sms(number, body="Another text")
+    await phone.twilio.control("next", match=number, lose="before")
+    await communication.execute(lost)
+    assert (await communication.reconcile(lost, fence=2)).finding == wire.FINDING_UNKNOWN
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,10 @@ async def find(key: EffectKey, refs: Mapping[str, str], words: Words) -> Result 
     match refs.get("word"):
         case "done":
             return succeeded({"found": True})
+        case "overtaken":
+            words.reached[str(key)].set()
+            await words.go[str(key)].wait()
+            return Failed(ErrorClass.SERVER_ERROR, "ABSENT", "nothing of it is there", Certainty.NOT_DONE)
         case "pending":
             return Pending((("word", "done"),))
         case "absent" | "failed":
