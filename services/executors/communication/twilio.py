@@ -29,7 +29,7 @@ from services.executors.communication.provider_http import HttpRequest, Provider
 from services.executors.communication.twilio_account import TwilioCredentials, TwilioSettings
 from services.executors.communication.twilio_callbacks import CallState, read_callback, verify
 from services.executors.gate import SendGate
-from services.executors.providers.provider import Answered, Callback, ProviderAccount
+from services.executors.providers.provider import Answered, Callback, Happening, ProviderAccount
 
 PROVIDER: Final = phone_faults.TWILIO
 
@@ -168,6 +168,17 @@ def call_result(call: CallState) -> Result | None:
             return Failed(ErrorClass.CONTACT_DATA, "CALL_FAILED", text, Certainty.NOT_DONE, provider=PROVIDER)
         case _:
             return None
+
+
+def result_of(happening: Happening) -> Result | None:
+    """Give the result of the action whose call a callback tells of; None if it tells of no call's end."""
+    told = happening.attributes
+    sid, status, answered_by, duration = (
+        told.get(name) for name in ("sid", "status", "answered_by", "duration")
+    )
+    if not happening.type.startswith("call_") or not isinstance(duration, int):
+        return None
+    return call_result(CallState(str(sid), str(status), str(answered_by), duration))
 
 
 def _own_code(body: bytes) -> tuple[str, ...]:
