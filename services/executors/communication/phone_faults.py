@@ -41,6 +41,7 @@ class Row:
 
 TWILIO: Final = "twilio"
 META: Final = "meta"
+SUPPRESSED: Final = "RECIPIENT_SUPPRESSED"
 
 _UNREACHED_S: Final = 3600
 _NOT_DONE: Final = Certainty.NOT_DONE
@@ -166,7 +167,7 @@ def verdict(fault: Fault) -> Failed | Skipped:
     forbids = suppression(row, fault.channel)
     changes = forbids.changes() if forbids is not None else b""
     if row.error_class is None:
-        return Skipped(fault.codes[0], row.meaning, changes)
+        return Skipped(SUPPRESSED, f"{row.meaning} ({fault.provider} {fault.codes[0]})", changes)
     pause = fault.retry_after
     if pause is None and row.pause_s is not None:
         pause = timedelta(seconds=row.pause_s)

@@ -205,7 +205,8 @@ async def test_numbers_that_are_refused(
 
 async def test_who_opted_out_is_skipped_and_suppressed(communication: Client) -> None:
     result = await communication.execute(sms("+15005550004"))
-    assert (result.outcome, result.failure.code) == (action_pb2.OUTCOME_SKIPPED, "21610")
+    assert (result.outcome, result.failure.code) == (action_pb2.OUTCOME_SKIPPED, "RECIPIENT_SUPPRESSED")
+    assert "21610" in result.failure.message
     assert json.loads(result.contact_changes) == {
         "suppress": {"channel": "sms", "reason": "SMS_DND_PERMANENT", "until": None}
     }
