@@ -114,7 +114,7 @@ class Succeeded:
     refs: tuple[tuple[str, str], ...] = ()
     """The provider's own ids."""
     contact_changes: bytes = b""
-    """A JSON object of changes that are the orchestrator's to make."""
+    """A JSON object of changes that are the orchestrator's to make; see also providers/suppression.py."""
     constant: bool = False
     """Set on a module's constants without personal data: encoded once, stored unsealed."""
 
@@ -126,6 +126,8 @@ class Skipped:
     reason: str
     """UPPER_SNAKE, e.g. "RECIPIENT_SUPPRESSED"."""
     message: str = ""
+    contact_changes: bytes = b""
+    """As in Succeeded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,10 @@ class Failed:
     """Who failed; the family itself if empty."""
     lane: str = ""
     """The rate lane that must pause for retry_after."""
+    refs: tuple[tuple[str, str], ...] = ()
+    """Of an INDETERMINATE one: what `find` may look the effect up by. Stored sealed."""
+    contact_changes: bytes = b""
+    """As in Succeeded."""
     constant: bool = False
     """As in Succeeded."""
 
@@ -165,6 +171,8 @@ Run: TypeAlias = Callable[[Call[ConfigT], ToolsT], Awaitable[Result]]
 Apply: TypeAlias = Callable[
     [asyncpg.Connection, Sequence[Call[ConfigT]], ToolsT], Awaitable[Sequence[Result]]
 ]
+
+Find: TypeAlias = Callable[[EffectKey, Mapping[str, str], ToolsT], Awaitable[Result | None]]
 
 
 class DefinitionError(Exception):
@@ -186,6 +194,12 @@ class ActionDefinition(Generic[ConfigT, ToolsT]):
     """For TX instead of `run`: the whole batch's effects in the caller's transaction, results in order.
 
     Calls come ordered by (account, contact, key), all of one type; a Failed result must leave no trace.
+    """
+    find: Find[ToolsT] | None = None
+    """Asks the provider what became of an effect that is UNKNOWN, or was PENDING; Reconcile calls it.
+
+    It gets the refs of the recorded result, none if the process died before one. Succeeded, Skipped or
+    Pending: it happened. A Failed that is NOT_DONE: it provably did not. None, and all else: nobody can tell.
     """
     preview: Callable[[Call[ConfigT]], JsonObject] | None = None
     """What would be sent or changed; the config itself if None."""
@@ -211,6 +225,7 @@ class ActionDefinition(Generic[ConfigT, ToolsT]):
                 (not self.summary, "there is no summary"),
                 ((self.delivery is DeliveryClass.TX) != (self.apply is not None), "TX goes with apply"),
                 ((self.run is None) == (self.apply is None), "it needs one of run and apply"),
+                (self.find is not None and self.run is None, "find goes with run"),
                 (
                     (self.delivery is DeliveryClass.KEYED) != (self.key_window is not None),
                     "KEYED goes with key_window",

@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from wayfarer.action.v1.action_executor_pb2_grpc import add_ActionExecutorServicer_to_server
 from wayfarer.action.v1.provider_service_pb2_grpc import add_ProviderServiceServicer_to_server
 
+from services.executors.find import Finder
 from services.executors.ledger import Ledger
 from services.executors.measure import ExecutorMetrics
 from services.executors.outbound import Outbound
@@ -163,7 +164,7 @@ async def open_family(
         registry,
         Transactional(pool, ledger, codec, parts.tools),
         outbound,
-        Reconciler(ledger, codec),
+        Reconciler(ledger, codec, Finder(registry, parts.tools)),
         ExecutorMetrics(measured, lambda: outbound.under_way),
     )
     accounts = parts.accounts or ProviderAccounts(pool, keyring)

@@ -4,7 +4,7 @@ Thin over queries/*.sql; what a row means for a delivery is decided in decisions
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
@@ -50,6 +50,7 @@ class Ledger:
         self._resume_sending = statement("resume_sending")
         self._record_outcomes = statement("record_outcomes")
         self._tombstone = statement("tombstone")
+        self._record_found = statement("record_found")
 
     async def record_applied(
         self,
@@ -113,6 +114,22 @@ class Ledger:
         ordered = sorted(fences)
         rows = await self._pool.fetch(
             self._tombstone, *_key_columns(ordered), [fences[key] for key in ordered]
+        )
+        return {_key(row) for row in rows}
+
+    async def record_found(self, found: Iterable[tuple[LedgerRow, Written]]) -> set[EffectKey]:
+        """Write what providers told of effects whose rows are still as they were read; give those written."""
+        ordered = sorted(found, key=lambda one: one[0].key)
+        rows = await self._pool.fetch(
+            self._record_found,
+            *_key_columns([row.key for row, _ in ordered]),
+            [row.fence for row, _ in ordered],
+            [row.attempt for row, _ in ordered],
+            [row.state for row, _ in ordered],
+            [new.fence for _, new in ordered],
+            [new.attempt for _, new in ordered],
+            [new.state for _, new in ordered],
+            [new.stored or None for _, new in ordered],
         )
         return {_key(row) for row in rows}
 

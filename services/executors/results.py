@@ -1,7 +1,7 @@
 """Turns an action's Result into the message that is sent and the bytes the ledger keeps; used by every path.
 
 What holds an output, contact changes or refs is sealed with the account's key before it is stored; constants
-and failures hold no personal data and are stored plain.
+and other failures hold no personal data and are stored plain.
 """
 
 from collections.abc import Callable
@@ -126,7 +126,9 @@ def _message(result: Result, family: str) -> tuple[LedgerState, action_pb2.Actio
             return LedgerState.DONE, message
         case Skipped():
             message = action_pb2.ActionResult(
-                outcome=action_pb2.OUTCOME_SKIPPED, certainty=action_pb2.CERTAINTY_NOT_DONE
+                outcome=action_pb2.OUTCOME_SKIPPED,
+                certainty=action_pb2.CERTAINTY_NOT_DONE,
+                contact_changes=result.contact_changes,
             )
             _explain(message, family, result.reason, result.message)
             return LedgerState.DONE, message
@@ -154,6 +156,8 @@ def _failed(result: Failed, family: str) -> tuple[LedgerState, action_pb2.Action
     message = action_pb2.ActionResult(
         outcome=action_pb2.OUTCOME_FAILED,
         certainty=action_pb2.Certainty.ValueType(result.certainty),
+        contact_changes=result.contact_changes,
+        provider_refs=dict(result.refs),
     )
     _explain(message, result.provider or family, result.code, result.message)
     message.failure.error_class = int(result.error_class)  # type: ignore[assignment]

@@ -18,7 +18,7 @@ from services.executors.config_faults import config_faults
 from services.executors.intake import Answer, Batch, Intake, RefusedError
 from services.executors.measure import ExecutorMetrics
 from services.executors.outbound import Outbound
-from services.executors.reconcile import Reconciler
+from services.executors.reconcile import Asked, Reconciler
 from services.executors.registry import AnyDefinition, Registry
 from services.executors.transactional import Transactional
 from services.runtime.errors import Violation, abort, bad_request, status
@@ -78,7 +78,10 @@ class Executor(ActionExecutorServicer):
 
     async def Reconcile(self, request: wire.ReconcileRequest, context: Context) -> wire.ReconcileResponse:
         """Say what became of effects, and close undone ones to lower fences."""
-        asked = [(_key(item.account_id, item.effect_key), item.fence) for item in request.items]
+        asked = [
+            Asked(_key(item.account_id, item.effect_key), item.fence, item.action_type)
+            for item in request.items
+        ]
         return wire.ReconcileResponse(findings=await self._shielded(self._reconciler.findings(asked)))
 
     async def Preview(self, request: wire.PreviewRequest, context: Context) -> wire.PreviewResponse:

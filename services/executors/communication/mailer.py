@@ -14,9 +14,9 @@ from typing import Final, Literal, NamedTuple
 
 import aiosmtplib
 
+from services.executors.address_guard import guarded_socket
 from services.executors.communication.email_faults import UNSUPPORTED, Stage
 from services.executors.gate import SendGate
-from services.executors.integrations.address_guard import guarded_socket
 
 _KEPT: Final = 8
 _KEPT_S: Final = 30.0  # servers drop idle connections after a minute or more

@@ -7,7 +7,7 @@ whoever finds two knows them for one.
 import re
 from dataclasses import dataclass
 from html import escape
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Protocol
 from urllib.parse import quote
 
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, model_validator
@@ -111,8 +111,18 @@ class Post:
     tracking: Tracking
 
 
-async def run(call: Call[Config], post: Post) -> Result:
+class HasPost(Protocol):
+    """What this action needs of its tools."""
+
+    @property
+    def post(self) -> Post:
+        """What sending takes."""
+        ...
+
+
+async def run(call: Call[Config], tools: HasPost) -> Result:
     """Hand the message to the account's provider."""
+    post = tools.post
     raw = call.config.to or call.contact.get("email")
     if not isinstance(raw, str) or not raw.strip():
         return _no_address("NO_ADDRESS", "the contact has no e-mail address")

@@ -13,8 +13,8 @@ import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
+from services.executors.address_guard import AddressRefusedError, SocketFactory, guarded_socket
 from services.executors.gate import SendGate
-from services.executors.integrations.address_guard import AddressRefusedError, SocketFactory, guarded_socket
 from services.runtime.config import HostPort
 
 MAX_RESPONSE_BYTES: Final = 1024 * 1024

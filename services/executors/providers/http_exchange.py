@@ -15,25 +15,35 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from services.executors.gate import SendGate
-from services.executors.integrations.address_guard import (
+from services.executors.address_guard import (
     AddressRefusedError,
     SocketFactory,
     guarded_socket,
 )
+from services.executors.gate import SendGate
 from services.runtime.config import HostPort
 
-MAX_ANSWER_BYTES: Final = 64 * 1024
+MAX_ANSWER_BYTES: Final = 256 * 1024
 
 _CONNECTIONS: Final = 64
 _KEEPALIVE_S: Final = 10.0
 _CONNECT_S: Final = 10.0
-_TOTAL_S: Final = 25.0
+_ANSWER_S: Final = 25.0  # less than an attempt's budget, so that what is known is recorded
 _MAX_PAUSE: Final = timedelta(days=1)
 
 
+class HttpRequest(NamedTuple):
+    """A request to be made."""
+
+    method: str
+    url: URL | str
+    headers: Mapping[str, str]
+    params: Mapping[str, str] | None = None
+    body: bytes = b""
+
+
 class Answer(NamedTuple):
-    """What was answered; the body may be cut off at 64 KiB."""
+    """What was answered; the body may be cut off at 256 KiB."""
 
     status: int
     headers: Mapping[str, str]
@@ -57,17 +67,27 @@ class NoAnswerError(Exception):
         self.refused = refused
         """The address is internal, and nothing was sent."""
 
+    @property
+    def code(self) -> str:
+        """How far the request got: ADDRESS_REFUSED, CONNECT_FAILED, TIMEOUT, CONNECTION_LOST."""
+        if self.refused:
+            return "ADDRESS_REFUSED"
+        if not self.sent:
+            return "CONNECT_FAILED"
+        return "TIMEOUT" if self.timed_out else "CONNECTION_LOST"
+
 
 class ProviderHttp:
     """A family's HTTP client for providers' APIs. Enter it to use it."""
 
-    def __init__(self, allow: frozenset[HostPort] = frozenset()) -> None:
+    def __init__(self, allow: frozenset[HostPort] = frozenset(), *, answer_s: float = _ANSWER_S) -> None:
         """`allow` are the pairs that may be reached although internal."""
         self._allow = allow
+        self._answer_s = answer_s
 
     async def __aenter__(self) -> Self:
-        self._guarded = _session(guarded_socket)
-        self._trusted = _session(None)
+        self._guarded = _session(guarded_socket, self._answer_s)
+        self._trusted = _session(None, self._answer_s)
         return self
 
     async def __aexit__(
@@ -78,11 +98,25 @@ class ProviderHttp:
 
     async def post(self, url: URL, headers: Mapping[str, str], body: bytes, gate: SendGate | None) -> Answer:
         """POST once; a gate of None is passed already. Raises NoAnswerError, AttemptStoppedError."""
+        return await self.exchange(HttpRequest("POST", url, headers, None, body), gate)
+
+    async def exchange(self, request: HttpRequest, gate: SendGate | None) -> Answer:
+        """Make one request; a gate of None is passed already, or there is nothing to pass it for.
+
+        Raises NoAnswerError, AttemptStoppedError.
+        """
+        url = URL(request.url)
         session = self._trusted if HostPort(url.host or "", url.port or 0) in self._allow else self._guarded
         passage = _Passage(gate)
         try:
-            async with session.post(
-                url, headers=headers, data=body, allow_redirects=False, trace_request_ctx=passage
+            async with session.request(
+                request.method,
+                url,
+                headers=request.headers,
+                params=request.params,
+                data=request.body or None,
+                allow_redirects=False,
+                trace_request_ctx=passage,
             ) as response:
                 return Answer(response.status, response.headers.copy(), await _read(response))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -105,14 +139,14 @@ class _Passage:
         self.sent = True
 
 
-def _session(socket_factory: SocketFactory | None) -> aiohttp.ClientSession:
+def _session(socket_factory: SocketFactory | None, answer_s: float) -> aiohttp.ClientSession:
     trace = aiohttp.TraceConfig()
     trace.on_request_headers_sent.append(_pass_gate)
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
             limit=_CONNECTIONS, keepalive_timeout=_KEEPALIVE_S, socket_factory=socket_factory
         ),
-        timeout=aiohttp.ClientTimeout(total=_TOTAL_S, sock_connect=_CONNECT_S),
+        timeout=aiohttp.ClientTimeout(total=answer_s, sock_connect=_CONNECT_S),
         trace_configs=[trace],
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,

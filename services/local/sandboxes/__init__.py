@@ -1,1 +1,1 @@
-"""Providers as they are seen from outside, on loopback: for tests, and for the local stack."""
+"""Providers of messages on this machine: they speak the real ones' wire protocols and reach nobody."""

@@ -16,7 +16,6 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from wayfarer.integrations.v1.integrations_admin_service_pb2_grpc import IntegrationsAdminServiceStub
 
 from services.executors import integrations as integrations_package
-from services.executors.communication.__main__ import FAMILY as COMMUNICATION
 from services.executors.communication.__main__ import Settings as CommunicationSettings
 from services.executors.communication.addresses import Sender
 from services.executors.crm.__main__ import FAMILY as CRM
@@ -32,6 +31,7 @@ from services.runtime.keyring import Keyring
 from tests.contract.executors import oddities
 from tests.contract.executors.email_world import ServedSandbox, serve_sandbox
 from tests.contract.executors.oddities.words import Words
+from tests.contract.executors.phone_world import ANSWER_S, Phone, open_phone
 from tests.contract.executors.webhook_site import Hooks, Names, no_way_out, open_site
 from tests.contract.executors.world import (
     SECRET,
@@ -70,8 +70,14 @@ async def crm(postgres: Postgres, keyring: Path) -> AsyncIterator[Client]:
 
 
 @pytest.fixture(scope="session")
+async def phone() -> AsyncIterator[Phone]:
+    async with open_phone() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
 async def communication(
-    postgres: Postgres, keyring: Path, mailbox: Mailbox, email_sandbox: ServedSandbox
+    postgres: Postgres, keyring: Path, mailbox: Mailbox, email_sandbox: ServedSandbox, phone: Phone
 ) -> AsyncIterator[Client]:
     settings = CommunicationSettings(
         database_url=await make_database(postgres, "communication"),
@@ -81,10 +87,15 @@ async def communication(
         smtp_host=mailbox.host,
         smtp_port=mailbox.port,
         mail_from=Sender("Wayfarer", "no-reply@example.test"),
-        provider_allow=(HostPort("127.0.0.1", email_sandbox.port), HostPort(mailbox.host, mailbox.port)),
-        public_url="https://go.example.test",
+        provider_allow=(
+            HostPort("127.0.0.1", email_sandbox.port),
+            HostPort(mailbox.host, mailbox.port),
+            *phone.ports(),
+        ),
+        provider_answer_s=ANSWER_S,
+        public_url=phone.told.url,
     )
-    async with open_client(COMMUNICATION, settings) as client:
+    async with open_client(phone.family(), settings) as client:
         yield client
 
 

@@ -15,7 +15,7 @@ from multidict import CIMultiDict
 from wayfarer.action.v1 import action_pb2
 from wayfarer.integrations.v1.integrations_admin_service_pb2_grpc import IntegrationsAdminServiceStub
 
-from services.executors.integrations.address_guard import AddressInfo, guarded_socket
+from services.executors.address_guard import AddressInfo, guarded_socket
 from tests.contract.executors.world import Client, make_action
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -20,10 +20,10 @@ from services.executors.action import (
     Skipped,
     succeeded,
 )
+from services.executors.address_guard import is_internal
 from services.executors.communication.addresses import Sender, sender
 from services.executors.crm.records import merged
 from services.executors.gate import AttemptStoppedError, SendGate
-from services.executors.integrations.address_guard import is_internal
 from services.executors.integrations.http_faults import failure, pause_asked
 from services.executors.integrations.signing import signing_secret
 from services.executors.registry import Registry
