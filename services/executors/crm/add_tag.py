@@ -6,18 +6,15 @@ from typing import Final
 import asyncpg
 
 from services.executors.action import ActionDefinition, Call, DeliveryClass, Result
-from services.executors.crm import queries
-from services.executors.crm.records import ContactRecords
+from services.executors.crm.desk import Desk
+from services.executors.crm.statements import own
 from services.executors.crm.tags import TagConfig as Config
 from services.executors.crm.tags import change_tags
-from services.executors.queries import statement
 
-_STATEMENT: Final = statement("add_tags", queries.__name__)
+_STATEMENT: Final = own("add_tags")
 
 
-async def apply(
-    connection: asyncpg.Connection, calls: Sequence[Call[Config]], records: ContactRecords
-) -> list[Result]:
+async def apply(connection: asyncpg.Connection, calls: Sequence[Call[Config]], desk: Desk) -> list[Result]:
     """Adds a tag to the contact, for every call of the batch."""
     return await change_tags(connection, _STATEMENT, calls)
 

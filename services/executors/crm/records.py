@@ -9,8 +9,7 @@ import asyncpg
 import orjson
 
 from services.executors.action import JsonObject
-from services.executors.crm import queries
-from services.executors.queries import statement
+from services.executors.crm.statements import own
 from services.runtime.keyring import Keyring
 
 PURPOSE: Final = "crm.contact"
@@ -50,15 +49,16 @@ class ContactRecords:
     def __init__(self, pool: asyncpg.Pool, keyring: Keyring) -> None:
         self._pool = pool
         self._keyring = keyring
-        self._lock = _own("lock_records")
-        self._write = _own("write_records")
-        self._put = _own("put_record")
-        self._patch = _own("patch_record")
-        self._drop_tags = _own("drop_tags")
-        self._keep_tags = _own("keep_tags")
-        self._get = _own("get_records")
-        self._delete = _own("delete_record")
-        self._delete_tags = _own("delete_tags")
+        self._lock = own("lock_records")
+        self._write = own("write_records")
+        self._put = own("put_record")
+        self._patch = own("patch_record")
+        self._drop_tags = own("drop_tags")
+        self._keep_tags = own("keep_tags")
+        self._get = own("get_records")
+        self._delete = own("delete_record")
+        self._delete_tags = own("delete_tags")
+        self._delete_belongings = own("delete_belongings")
 
     async def put(self, record: Record, revision: int) -> None:
         """Write a whole record; nothing changes if the stored one has this revision or a newer one."""
@@ -89,11 +89,12 @@ class ContactRecords:
         return [self._record(row) for row in rows]
 
     async def delete(self, key: ContactKey) -> None:
-        """Delete a record and its tags; deleting it again is no error."""
+        """Delete a record and all that was kept about the contact; deleting it again is no error."""
         await self._pool.execute(self._delete, *key)
         # After the record's deletion is committed, and apart from it: a tag whose adding saw the record is
         # then mostly committed too. One that is not stays behind unseen, and goes when this is repeated.
         await self._pool.execute(self._delete_tags, *key)
+        await self._pool.execute(self._delete_belongings, *key)
 
     async def locked(
         self, connection: asyncpg.Connection, keys: Sequence[ContactKey]
@@ -140,7 +141,3 @@ def merged(data: JsonObject, patch: JsonObject, *, replace_fields: bool = False)
         kept = old if isinstance(old, dict) and not replace_fields else {}
         result["fields"] = {name: value for name, value in {**kept, **fields}.items() if value is not None}
     return result
-
-
-def _own(name: str) -> str:
-    return statement(name, queries.__name__)

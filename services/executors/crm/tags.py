@@ -6,15 +6,9 @@ from typing import Annotated, Final
 import asyncpg
 from pydantic import Field, StringConstraints
 
-from services.executors.action import ActionConfig, Call, Certainty, ErrorClass, Failed, Result, Succeeded
+from services.executors.action import ActionConfig, Call, Result, Succeeded
+from services.executors.crm.refusals import CONTACT_NOT_FOUND
 
-CONTACT_NOT_FOUND: Final = Failed(
-    ErrorClass.CONTACT_DATA,
-    "CONTACT_NOT_FOUND",
-    "the contact has no record",
-    Certainty.NOT_DONE,
-    constant=True,
-)
 CHANGED: Final = Succeeded(b'{"changed":true}', constant=True)
 UNCHANGED: Final = Succeeded(b'{"changed":false}', constant=True)
 

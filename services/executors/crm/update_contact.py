@@ -28,8 +28,10 @@ from services.executors.action import (
     Result,
     succeeded,
 )
-from services.executors.crm.records import ContactKey, ContactRecords, merged
-from services.executors.crm.tags import CONTACT_NOT_FOUND
+from services.executors.crm.contacts import contact_of
+from services.executors.crm.desk import Desk
+from services.executors.crm.records import ContactKey, merged
+from services.executors.crm.refusals import CONTACT_NOT_FOUND
 
 _FIELD: Final = re.compile(r"fields\.[A-Za-z0-9_][A-Za-z0-9_ -]{0,99}")
 _ADDRESS: Final[tuple[str, ...]] = ("email", "phone")
@@ -74,15 +76,13 @@ class Config(ActionConfig):
     set: Annotated[Changes, Field(description="What to set, by name; null removes.")]
 
 
-async def apply(
-    connection: asyncpg.Connection, calls: Sequence[Call[Config]], records: ContactRecords
-) -> list[Result]:
+async def apply(connection: asyncpg.Connection, calls: Sequence[Call[Config]], desk: Desk) -> list[Result]:
     """Change the records of the batch's contacts; several calls on one contact follow each other."""
-    current = await records.locked(connection, [_contact(call) for call in calls])
+    current = await desk.records.locked(connection, [contact_of(call) for call in calls])
     changed: dict[ContactKey, JsonObject] = {}
     results: list[Result] = []
     for call in calls:
-        key = _contact(call)
+        key = contact_of(call)
         if key not in current:
             results.append(CONTACT_NOT_FOUND)
             continue
@@ -93,7 +93,7 @@ async def apply(
         is_changed = new != current[key]
         current[key] = new
         results.append(succeeded({"changed": is_changed or bool(address)}, contact_changes=address))
-    await records.write(connection, changed)
+    await desk.records.write(connection, changed)
     return results
 
 
@@ -105,10 +105,6 @@ def _split(config: Config) -> tuple[JsonObject, JsonObject]:
     if own:
         given["fields"] = {name.removeprefix("fields."): value for name, value in own.items()}
     return given, address
-
-
-def _contact(call: Call[Config]) -> ContactKey:
-    return call.key.account_id, call.contact_id
 
 
 ACTION: Final = ActionDefinition(

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from wayfarer.crm.v1.contact_record_service_pb2_grpc import ContactRecordServiceStub
+from wayfarer.crm.v1.crm_service_pb2_grpc import CrmServiceStub
 
 from services.executors.communication.__main__ import FAMILY as COMMUNICATION
 from services.executors.communication.__main__ import Settings as CommunicationSettings
@@ -20,7 +22,9 @@ from services.executors.integrations.__main__ import FAMILY as INTEGRATIONS
 from services.executors.integrations.__main__ import Settings as IntegrationsSettings
 from services.local.postgres import Postgres
 from services.runtime.config import HostPort
+from services.runtime.grpc_client import open_channel
 from tests.contract.executors import oddities
+from tests.contract.executors.crm_world import CrmWorld
 from tests.contract.executors.oddities.words import Words
 from tests.contract.executors.world import (
     SECRET,
@@ -56,6 +60,14 @@ async def crm(postgres: Postgres, keyring: Path) -> AsyncIterator[Client]:
     settings = FamilySettings(database_url=url, keyring=keyring, listen=LOOPBACK, profile="local")
     async with open_client(CRM, settings, {"url": url}) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+async def crm_world(crm: Client) -> AsyncIterator[CrmWorld]:
+    async with open_channel(crm.address) as channel:
+        world = CrmWorld(crm, ContactRecordServiceStub(channel), CrmServiceStub(channel))
+        await world.furnish()
+        yield world
 
 
 @pytest.fixture(scope="session")
