@@ -12,8 +12,7 @@ from services.executors.crm.campaigns import Enrolment
 from services.executors.crm.contacts import contact_of
 from services.executors.crm.desk import Desk
 from services.executors.crm.fields import Key
-from services.executors.crm.ids import new_ids
-from services.executors.crm.records import ContactKey
+from services.executors.crm.ids import ContactKey, new_ids
 from services.executors.crm.refusals import CAMPAIGN_UNKNOWN, CONTACT_NOT_FOUND
 
 

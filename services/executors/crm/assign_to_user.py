@@ -24,7 +24,7 @@ from services.executors.crm import assignment
 from services.executors.crm.contacts import contact_of
 from services.executors.crm.desk import Desk
 from services.executors.crm.fields import Key
-from services.executors.crm.records import ContactKey
+from services.executors.crm.ids import ContactKey
 from services.executors.crm.refusals import CONTACT_NOT_FOUND, USER_INACTIVE, USER_UNKNOWN
 from services.executors.crm.users import Standing, UserKey
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import NamedTuple
 
+from services.executors.crm.ids import ContactKey
 from services.executors.crm.opportunities import Opportunity
 from services.executors.crm.pipelines import Stages
-from services.executors.crm.records import ContactKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

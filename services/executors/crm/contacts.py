@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import asyncpg
 
 from services.executors.action import Call, ConfigT
-from services.executors.crm.records import ContactKey
+from services.executors.crm.ids import ContactKey
 from services.executors.crm.statements import own
 
 

@@ -19,10 +19,9 @@ from services.executors.action import (
 from services.executors.crm.contacts import contact_of
 from services.executors.crm.desk import Desk
 from services.executors.crm.fields import AssignedTo, Key, Status, Title, Value
-from services.executors.crm.ids import new_ids
+from services.executors.crm.ids import ContactKey, new_ids
 from services.executors.crm.opportunities import Opportunity
 from services.executors.crm.pipelines import stage_fault
-from services.executors.crm.records import ContactKey
 from services.executors.crm.users import assignee
 
 

@@ -13,7 +13,7 @@ from wayfarer.crm.v1.crm_service_pb2_grpc import CrmServiceServicer
 
 from services.executors.crm import crm_wire, paging
 from services.executors.crm.desk import Desk
-from services.executors.crm.records import ContactKey
+from services.executors.crm.ids import ContactKey
 from services.runtime.errors import Violation, abort, bad_request
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"

@@ -5,6 +5,7 @@ from typing import Self
 
 import asyncpg
 
+from services.executors.crm.addresses import Addresses
 from services.executors.crm.campaigns import Campaigns
 from services.executors.crm.contacts import Contacts
 from services.executors.crm.notes import Notes
@@ -28,12 +29,14 @@ class Desk:
     pipelines: Pipelines
     opportunities: Opportunities
     campaigns: Campaigns
+    addresses: Addresses
 
     @classmethod
     def open(cls, pool: asyncpg.Pool, keyring: Keyring) -> Self:
         """Make every part on this pool."""
+        addresses = Addresses(keyring)
         return cls(
-            ContactRecords(pool, keyring),
+            ContactRecords(pool, keyring, addresses),
             Contacts(),
             Notes(pool, keyring),
             Tasks(pool, keyring),
@@ -41,4 +44,5 @@ class Desk:
             Pipelines(pool, keyring),
             Opportunities(pool, keyring),
             Campaigns(pool, keyring),
+            addresses,
         )

@@ -10,7 +10,7 @@ from typing import Final
 import asyncpg
 
 from services.executors.crm.contacts import columns
-from services.executors.crm.records import ContactKey
+from services.executors.crm.ids import ContactKey
 from services.executors.crm.statements import own
 from services.runtime.keyring import Keyring
 

@@ -10,6 +10,12 @@ def _refusal(error_class: ErrorClass, code: str, message: str) -> Failed:
 
 
 CONTACT_NOT_FOUND: Final = _refusal(ErrorClass.CONTACT_DATA, "CONTACT_NOT_FOUND", "the contact has no record")
+CONTACT_EXISTS: Final = _refusal(
+    ErrorClass.VALIDATION, "CONTACT_EXISTS", "there is a contact of this address already"
+)
+CONTACT_AMBIGUOUS: Final = _refusal(
+    ErrorClass.VALIDATION, "CONTACT_AMBIGUOUS", "the e-mail address and the phone are two contacts'"
+)
 PIPELINE_UNKNOWN: Final = _refusal(
     ErrorClass.CONFIGURATION, "PIPELINE_UNKNOWN", "the account has no such pipeline"
 )

@@ -7,20 +7,16 @@ from typing import Annotated, Final, NamedTuple
 
 import asyncpg
 import orjson
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from services.executors.action import ActionConfig, Call, Result, Succeeded, succeeded
+from services.executors.crm.fields import Tag
 from services.executors.crm.refusals import CONTACT_NOT_FOUND
 
 CHANGED: Final = Succeeded(b'{"changed":true}', constant=True)
 UNCHANGED: Final = Succeeded(b'{"changed":false}', constant=True)
 
 _MOST_BYTES: Final = 7500
-
-Tag = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$"),
-]
 
 
 class TagConfig(ActionConfig):
@@ -60,7 +56,7 @@ async def change_tags(
     tags = [call.config.tag for call in calls]
     if None in tags:
         return await _change_several(connection, statement, calls, words)
-    return await _change(
+    return await change(
         connection,
         statement,
         [call.key.account_id for call in calls],
@@ -76,7 +72,7 @@ async def _change_several(
     asked = [_asked(call.config) for call in calls]
     rows = [(call, tag) for call, tags in zip(calls, asked, strict=True) for tag in tags]
     answers = iter(
-        await _change(
+        await change(
             connection,
             statement,
             [call.key.account_id for call, _ in rows],
@@ -106,13 +102,14 @@ def _together(config: TagConfig, answers: Sequence[tuple[str, Result]], words: W
     )
 
 
-async def _change(
+async def change(
     connection: asyncpg.Connection,
     statement: str,
     accounts: Sequence[int],
     contacts: Sequence[uuid.UUID],
     tags: Sequence[str | None],
 ) -> list[Result]:
+    """Run the statement with a tag per row; per row CHANGED, UNCHANGED or CONTACT_NOT_FOUND."""
     row = await connection.fetchrow(statement, accounts, contacts, tags)
     if row["changed"] is None:
         return [CHANGED] * len(tags)

@@ -8,7 +8,7 @@ import asyncpg
 
 from services.executors.action import Failed
 from services.executors.crm.fields import OWNER
-from services.executors.crm.records import ContactKey
+from services.executors.crm.ids import ContactKey
 from services.executors.crm.refusals import CONTACT_NOT_FOUND, USER_INACTIVE, USER_UNKNOWN
 from services.executors.crm.statements import own
 from services.runtime.keyring import Keyring

@@ -82,6 +82,14 @@ class CrmWorld:
         request = wire.ListEnrolmentsRequest(account_id=account_id, contact_id=contact_id.bytes)
         return list((await self.crm.ListEnrolments(request, timeout=TIMEOUT_S)).enrolments)
 
+    async def record(self, contact_id: object, account_id: int = ACCOUNT) -> tuple[object, list[str]]:
+        """The data and tags of a contact."""
+        request = records.BatchGetRecordsRequest(
+            account_ids=[account_id], contact_ids=[uuid.UUID(str(contact_id)).bytes]
+        )
+        (found,) = (await self.records.BatchGetRecords(request, timeout=TIMEOUT_S)).records
+        return json.loads(found.data), list(found.tags)
+
     async def do(
         self, action_type: str, config: Mapping[str, object], contact_id: uuid.UUID, account_id: int = ACCOUNT
     ) -> dict[str, object]:

@@ -358,6 +358,7 @@ def test_every_statement_says_what_it_is(name: str) -> None:
         ("get_stages", 2, crm_queries),
         ("get_opportunities", 3, crm_queries),
         ("write_opportunities", 6, crm_queries),
+        ("drop_addresses", 3, crm_queries),
     ],
 )
 async def test_statements_use_the_primary_keys(
@@ -378,6 +379,7 @@ async def test_statements_use_the_primary_keys(
     ("name", "values", "index"),
     [
         ("get_active_enrolments", "'{}', '{}'", "campaign_enrolment_active"),
+        ("get_addresses", "'{}', '{}'", "contact_address_by_mac"),
         ("page_notes", "1, NULL, NULL, 9", "contact_note_pkey"),
         ("page_tasks", "1, NULL, NULL, 9", "contact_task_pkey"),
         ("page_opportunities", "1, NULL, NULL, 9", "opportunity_pkey"),

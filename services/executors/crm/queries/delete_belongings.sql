@@ -7,6 +7,9 @@ WITH gone AS MATERIALIZED (
     DELETE FROM contact_note n USING gone WHERE n.account_id = gone.account_id AND n.contact_id = gone.contact_id
 ), tasks AS (
     DELETE FROM contact_task t USING gone WHERE t.account_id = gone.account_id AND t.contact_id = gone.contact_id
+), addresses AS (
+    DELETE FROM contact_address a USING gone
+    WHERE a.account_id = gone.account_id AND a.contact_id = gone.contact_id
 ), enrolments AS (
     DELETE FROM campaign_enrolment e USING gone
     WHERE e.account_id = gone.account_id AND e.contact_id = gone.contact_id
