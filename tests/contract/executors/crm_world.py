@@ -124,6 +124,13 @@ def of_account(account_id: int, action: action_pb2.Action) -> action_pb2.Action:
     return action
 
 
+def in_order(*actions: action_pb2.Action) -> list[action_pb2.Action]:
+    """The same actions, with effect keys such that a batch takes those of a type in this order."""
+    for action, execution_id in zip(actions, sorted(uuid7() for _ in actions), strict=True):
+        action.effect_key.execution_id = execution_id.bytes
+    return list(actions)
+
+
 def output(result: action_pb2.ActionResult) -> dict[str, object]:
     """What a result says to later steps."""
     told: dict[str, object] = json.loads(result.output)

@@ -11,7 +11,7 @@ import pytest
 from wayfarer.action.v1 import action_pb2
 from wayfarer.crm.v1 import crm_service_pb2 as wire
 
-from tests.contract.executors.crm_world import OTHER_ACCOUNT, STAGES, CrmWorld, of_account, output
+from tests.contract.executors.crm_world import OTHER_ACCOUNT, STAGES, CrmWorld, in_order, of_account, output
 from tests.contract.executors.world import ACCOUNT, TIMEOUT_S, Client, make_action, uuid7
 
 NEW = {"pipeline": "sales", "stage": "new", "name": "Pro plan"}
@@ -211,7 +211,7 @@ async def test_the_same_effect_is_done_once(crm_world: CrmWorld, contact: uuid.U
 
 async def test_a_batch_of_mixed_types(crm: Client, crm_world: CrmWorld, contact: uuid.UUID) -> None:
     """What one call of a batch opens or moves, those after it find so."""
-    actions = [
+    actions = in_order(
         make_action("move_pipeline_stage", {**TO_OFFER, "selector": "all_open"}, contact_id=contact),
         make_action("move_pipeline_stage", {**TO_OFFER, "status": "won"}, contact_id=contact),
         make_action("move_pipeline_stage", {**TO_OFFER, "stage": "none"}, contact_id=contact),
@@ -219,16 +219,16 @@ async def test_a_batch_of_mixed_types(crm: Client, crm_world: CrmWorld, contact:
         make_action("create_opportunity", {**NEW, "allow_duplicate": True}, contact_id=contact),
         make_action("assign_to_user", {"user_ids": ["cyd"]}, contact_id=contact),
         make_action("create_opportunity", {**NEW, "assigned_to": "owner"}, contact_id=contact),
-    ]
+    )
     results = await crm.batch(actions)
     assert [one.failure.code for one in results] == ["", "", "STAGE_UNKNOWN", "", "", "", ""]
+    assert [output(results[place])["moved_count"] for place in (0, 1)] == [2, 0]
     assert output(results[6])["created"] is False
+    assert output(results[6])["opportunity_id"] == output(results[4])["opportunity_id"]
     standing = await crm_world.opportunities(contact)
     assert [one.stage for one in standing] == ["offer", "offer"]
-    assert sorted(one.status for one in standing) == [
-        wire.OPPORTUNITY_STATUS_OPEN,
-        wire.OPPORTUNITY_STATUS_WON,
-    ]
+    # The latest was won.
+    assert [one.status for one in standing] == [wire.OPPORTUNITY_STATUS_WON, wire.OPPORTUNITY_STATUS_OPEN]
 
 
 async def test_a_stage_that_is_gone_is_before_the_others(crm_world: CrmWorld, contact: uuid.UUID) -> None:
