@@ -7,7 +7,8 @@ from typing import Annotated, Final, NamedTuple
 
 import asyncpg
 import orjson
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from services.executors.action import ActionConfig, Call, Result, Succeeded, succeeded
 from services.executors.crm.fields import Tag
@@ -22,7 +23,6 @@ _MOST_BYTES: Final = 7500
 class TagConfig(ActionConfig):
     """Which tags; exactly one of tag and tags."""
 
-    tag: Annotated[Tag | None, Field(description="The tag; 1 to 100 characters.")] = None
     tags: Annotated[
         tuple[Tag, ...] | None,
         Field(
@@ -31,15 +31,27 @@ class TagConfig(ActionConfig):
             description="Several tags; 1 to 50, together at most 7,500 bytes as JSON.",
         ),
     ] = None
+    tag: Annotated[Tag | None, Field(description="The tag; 1 to 100 characters.", validate_default=True)] = (
+        None
+    )
 
-    @model_validator(mode="after")
-    def _check_which(self) -> "TagConfig":
-        if (self.tag is None) == (self.tags is None):
-            raise ValueError("must have exactly one of tag and tags")
+    @field_validator("tags")
+    @classmethod
+    def _check_size(cls, tags: tuple[str, ...] | None) -> tuple[str, ...] | None:
         # They are told twice in the output, which is bounded.
-        if self.tags and len(orjson.dumps(self.tags)) > _MOST_BYTES:
-            raise ValueError(f"tags must be at most {_MOST_BYTES} bytes as JSON")
-        return self
+        if tags and len(orjson.dumps(tags)) > _MOST_BYTES:
+            raise ValueError(f"must be at most {_MOST_BYTES} bytes as JSON")
+        return tags
+
+    @field_validator("tag")
+    @classmethod
+    def _check_which(cls, tag: str | None, info: ValidationInfo) -> str | None:
+        several = info.data.get("tags", ...)  # absent if at fault itself
+        if tag is None and several is None:
+            raise PydanticCustomError("missing", "Field required, unless there are tags")
+        if tag is not None and several is not None:
+            raise ValueError("must have exactly one of tag and tags")
+        return tag
 
 
 class Words(NamedTuple):
