@@ -195,7 +195,7 @@ class ActionDefinition(Generic[ConfigT, ToolsT]):
     max_batch: int = 200
     lanes: tuple[str, ...] = ()
     emits: Mapping[str, str] = field(default_factory=dict)
-    """Event type → the config field whose value it carries, for each time the output says `changed`."""
+    """Event type → the output (else config) field whose value it carries, when the output says `changed`."""
     key_window: timedelta | None = None
     version: int = 1
 
