@@ -7,7 +7,6 @@ import asyncio
 import json
 import random
 import uuid
-from types import ModuleType
 
 import asyncpg
 import grpc
@@ -16,9 +15,6 @@ from wayfarer.action.v1 import action_pb2
 from wayfarer.crm.v1 import contact_record_service_pb2 as records
 from wayfarer.crm.v1.contact_record_service_pb2_grpc import ContactRecordServiceStub
 
-from services.executors import queries as ledger_queries
-from services.executors.crm import queries as crm_queries
-from services.executors.family import PLANNER
 from services.executors.queries import statement
 from services.runtime.grpc_client import open_channel
 from tests.contract.executors.world import ACCOUNT, TIMEOUT_S, Client, make_action, uuid7
@@ -87,91 +83,6 @@ async def test_adds_and_removes_a_tag(crm: Client, book: Book, contact: uuid.UUI
     gone = await crm.execute(make_action("remove_tag", {"tag": "old"}, contact_id=contact))
     assert json.loads(gone.output) == {"changed": False}
     assert await book.tags(contact) == ["vip"]
-
-
-async def test_adds_and_removes_several_tags(crm: Client, book: Book, contact: uuid.UUID) -> None:
-    """R-ACT: add_tag, remove_tag with several tags."""
-    config = {"tags": [" b ", "a", "b", "old"]}
-    added = await crm.execute(make_action("add_tag", config, contact_id=contact))
-    told = {"added": ["b", "a"], "already": ["old"], "tag": ["b", "a"], "changed": True}
-    assert json.loads(added.output) == told
-    again = await crm.execute(make_action("add_tag", config, contact_id=contact))
-    assert json.loads(again.output) == {
-        "added": [],
-        "already": ["b", "a", "old"],
-        "tag": [],
-        "changed": False,
-    }
-    assert await book.tags(contact) == ["a", "b", "old"]
-    config = {"tags": ["a", "none", "old"]}
-    removed = await crm.execute(make_action("remove_tag", config, contact_id=contact))
-    told = {"removed": ["a", "old"], "missing": ["none"], "tag": ["a", "old"], "changed": True}
-    assert json.loads(removed.output) == told
-    assert await book.tags(contact) == ["b"]
-
-
-async def test_one_tag_and_several_in_a_batch(crm: Client, book: Book, contact: uuid.UUID) -> None:
-    other = uuid7()
-    await book.put(other, {}, ["b"])
-    actions = [
-        make_action("add_tag", {"tags": ["a", "b"]}, contact_id=contact),
-        make_action("add_tag", {"tag": "c"}, contact_id=contact),
-        make_action("add_tag", {"tags": ["x"]}),
-        make_action("add_tag", {"tags": ["a", "b"]}, contact_id=other),
-        make_action("add_tag", {"tag": "b"}, contact_id=other),
-        make_action("remove_tag", {"tags": ["a", "z"]}, contact_id=other),
-        make_action("add_tag", {"tag": "x"}),
-    ]
-    results = await crm.batch(actions)
-    assert [one.failure.code for one in results] == [
-        *[""] * 2,
-        "CONTACT_NOT_FOUND",
-        *[""] * 3,
-        "CONTACT_NOT_FOUND",
-    ]
-    told = [json.loads(one.output or b"{}") for one in results]
-    assert (told[0]["added"], told[1]) == (["a", "b"], {"changed": True})
-    assert (told[3]["added"], told[3]["already"], told[4]) == (["a"], ["b"], {"changed": False})
-    assert (told[5]["removed"], told[5]["missing"]) == (["a"], ["z"])
-    assert await book.tags(contact) == ["a", "b", "c", "old"]
-    assert await book.tags(other) == ["b"]
-
-
-async def test_calls_that_meet_on_a_tag_add_it_once(crm: Client, contact: uuid.UUID) -> None:
-    actions = [make_action("add_tag", {"tags": ["m", f"n{n}"]}, contact_id=contact) for n in range(5)]
-    told = [json.loads(one.output) for one in await crm.batch(actions)]
-    assert sorted(tag for one in told for tag in one["added"]) == ["m", *(f"n{n}" for n in range(5))]
-    assert [tag for one in told for tag in one["already"]] == ["m"] * 4
-    again = await crm.batch(actions)
-    assert all(one.replayed for one in again)
-    assert [json.loads(one.output) for one in again] == told
-
-
-@pytest.mark.parametrize("action_type", ["add_tag", "remove_tag"])
-@pytest.mark.parametrize(
-    "config",
-    [
-        {},
-        {"tag": "a", "tags": ["b"]},
-        {"tags": []},
-        {"tags": ["a", ""]},
-        {"tags": ["x" * 101]},
-        {"tags": [f"t{n}" for n in range(51)]},
-        {"tags": [f"{n}" + "\U0001f600" * 98 for n in range(20)]},
-    ],
-)
-async def test_exactly_one_of_tag_and_tags(
-    crm: Client, contact: uuid.UUID, action_type: str, config: dict[str, object]
-) -> None:
-    result = await crm.execute(make_action(action_type, config, contact_id=contact))
-    assert result.failure.code == "CONFIG_INVALID"
-
-
-async def test_the_most_tags_are_told(crm: Client, contact: uuid.UUID) -> None:
-    tags = [f"{n:02}" + '"' * 72 for n in range(50)]
-    assert 7400 < len(json.dumps(tags, separators=(",", ":"))) <= 7500
-    result = await crm.execute(make_action("add_tag", {"tags": tags}, contact_id=contact))
-    assert json.loads(result.output)["added"] == tags
 
 
 @pytest.mark.parametrize(
@@ -333,74 +244,6 @@ async def test_past_its_budget_nothing_happens(crm: Client, contact: uuid.UUID, 
 )
 def test_every_statement_says_what_it_is(name: str) -> None:
     assert statement(name).startswith("-- ")
-
-
-@pytest.mark.parametrize(
-    ("name", "arrays", "package"),
-    [
-        ("read_effects", 4, ledger_queries),
-        ("lock_effects", 4, ledger_queries),
-        ("resume_sending", 7, ledger_queries),
-        ("record_outcomes", 8, ledger_queries),
-        ("add_tags", 3, crm_queries),
-        ("remove_tags", 3, crm_queries),
-        ("lock_records", 2, crm_queries),
-        ("write_records", 3, crm_queries),
-        ("get_records", 2, crm_queries),
-        ("hold_contacts", 2, crm_queries),
-        ("lock_contacts", 2, crm_queries),
-        ("write_owners", 3, crm_queries),
-        ("get_users", 2, crm_queries),
-        ("lock_users", 2, crm_queries),
-        ("count_owned", 3, crm_queries),
-        ("get_campaigns", 2, crm_queries),
-        ("end_enrolments", 3, crm_queries),
-        ("get_stages", 2, crm_queries),
-        ("get_opportunities", 3, crm_queries),
-        ("write_opportunities", 6, crm_queries),
-        ("drop_addresses", 3, crm_queries),
-    ],
-)
-async def test_statements_use_the_primary_keys(
-    crm: Client, name: str, arrays: int, package: ModuleType
-) -> None:
-    """With the settings the families connect with, no plan reads a table from end to end."""
-    connection = await asyncpg.connect(crm.environment["url"], server_settings=PLANNER)
-    await connection.execute(f"PREPARE p AS {statement(name, package.__name__)}")
-    owner = [f"'{uuid7()}'"] if name in ("resume_sending", "record_outcomes") else []
-    values = ", ".join(["'{}'"] * arrays + owner)
-    plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE p({values})"))
-    await connection.close()
-    assert "_pkey" in plan, plan
-    assert "Seq Scan" not in plan, plan
-
-
-@pytest.mark.parametrize(
-    ("name", "values", "index"),
-    [
-        ("get_active_enrolments", "'{}', '{}'", "campaign_enrolment_active"),
-        ("get_addresses", "'{}', '{}'", "contact_address_by_mac"),
-        ("page_notes", "1, NULL, NULL, 9", "contact_note_pkey"),
-        ("page_tasks", "1, NULL, NULL, 9", "contact_task_pkey"),
-        ("page_opportunities", "1, NULL, NULL, 9", "opportunity_pkey"),
-        ("page_enrolments", "1, NULL, NULL, 9", "campaign_enrolment_pkey"),
-        ("page_users", "1, '', 9", "crm_user_pkey"),
-        ("page_pipelines", "1, '', 9", "pipeline_pkey"),
-        ("page_campaigns", "1, '', 9", "campaign_pkey"),
-        ("delete_record", "1, NULL", "contact_record_pkey"),
-        ("delete_belongings", "1, NULL", "contact_note_pkey"),
-    ],
-)
-async def test_statements_use_their_index(crm: Client, name: str, values: str, index: str) -> None:
-    connection = await asyncpg.connect(crm.environment["url"], server_settings=PLANNER)
-    await connection.execute(f"PREPARE p AS {statement(name, crm_queries.__name__)}")
-    plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE p({values})"))
-    await connection.close()
-    assert index in plan, plan
-    assert "Seq Scan" not in plan, plan
-    # An ordered index gives each page its rows: nothing is sorted that would have to be read first.
-    assert not name.startswith("page_") or plan.startswith("Limit"), plan
-    assert name == "page_pipelines" or not name.startswith("page_") or "Sort" not in plan, plan
 
 
 async def test_records_are_put_once_per_revision(book: Book) -> None:
