@@ -86,7 +86,8 @@ def _entries(
 ) -> list[Entry]:
     step = result.ended_step
     assert step is not None
-    if not orjson.loads(result.output).get("changed"):
+    told: dict[str, Any] = orjson.loads(result.output)
+    if not told.get("changed"):
         return []
     config: dict[str, Any] = orjson.loads(result.config or b"{}")
     cause = orjson.dumps(
@@ -96,7 +97,8 @@ def _entries(
     for name, key in step.emits:
         if (run.account_id, name) not in heard:
             continue
-        value = config.get(key)
+        # What was done goes before what was asked: of several tags, those that were new.
+        value = told[key] if key in told else config.get(key)
         items = value if isinstance(value, list) else [value]
         for item in items[:_MOST_ITEMS]:
             data = {"value": item, "execution_id": str(run.execution_id), "step_id": step.id}

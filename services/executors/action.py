@@ -210,7 +210,7 @@ class ActionDefinition(Generic[ConfigT, ToolsT]):
     max_batch: int = 200
     lanes: tuple[str, ...] = ()
     emits: Mapping[str, str] = field(default_factory=dict)
-    """Event type → the config field whose value it carries, for each time the output says `changed`."""
+    """Event type → the output (else config) field whose value it carries, when the output says `changed`."""
     channel: str = ""
     """How it reaches the contact, if it is a message: email, sms, voice, messenger. Its config then has
     `category`, and `to` if it may go elsewhere than to the contact's own address."""

@@ -1,14 +1,16 @@
-"""Entry point `python -m services.executors.crm`: ActionExecutor and ContactRecordService on one server."""
+"""Entry point `python -m services.executors.crm`: ActionExecutor and the crm's own services on one server."""
 
 from contextlib import AsyncExitStack
 from functools import partial
 
 import asyncpg
 from wayfarer.crm.v1.contact_record_service_pb2_grpc import add_ContactRecordServiceServicer_to_server
+from wayfarer.crm.v1.crm_service_pb2_grpc import add_CrmServiceServicer_to_server
 
 from services.executors import crm
+from services.executors.crm.crm_servicer import CrmServicer
+from services.executors.crm.desk import Desk
 from services.executors.crm.record_servicer import RecordServicer
-from services.executors.crm.records import ContactRecords
 from services.executors.family import Family, FamilySettings, Parts, main
 from services.runtime.keyring import Keyring
 
@@ -17,12 +19,14 @@ async def open_parts(
     settings: FamilySettings, stack: AsyncExitStack, pool: asyncpg.Pool, keyring: Keyring
 ) -> Parts:
     """Equip the crm family."""
-    records = ContactRecords(pool, keyring)
-    servicer = RecordServicer(records)
+    desk = Desk.open(pool, keyring)
     return Parts(
-        records,
-        ("wayfarer.crm.v1.ContactRecordService",),
-        (partial(add_ContactRecordServiceServicer_to_server, servicer),),
+        desk,
+        ("wayfarer.crm.v1.ContactRecordService", "wayfarer.crm.v1.CrmService"),
+        (
+            partial(add_ContactRecordServiceServicer_to_server, RecordServicer(desk.records)),
+            partial(add_CrmServiceServicer_to_server, CrmServicer(desk)),
+        ),
     )
 
 

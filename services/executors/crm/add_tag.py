@@ -1,4 +1,4 @@
-"""Adds a tag to the contact. The registry finds ACTION; a batch is one statement."""
+"""Adds tags to the contact. The registry finds ACTION; a batch is one statement."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -6,25 +6,23 @@ from typing import Final
 import asyncpg
 
 from services.executors.action import ActionDefinition, Call, DeliveryClass, Result
-from services.executors.crm import queries
-from services.executors.crm.records import ContactRecords
+from services.executors.crm.desk import Desk
+from services.executors.crm.statements import own
 from services.executors.crm.tags import TagConfig as Config
-from services.executors.crm.tags import change_tags
-from services.executors.queries import statement
+from services.executors.crm.tags import Words, change_tags
 
-_STATEMENT: Final = statement("add_tags", queries.__name__)
+_STATEMENT: Final = own("add_tags")
+_WORDS: Final = Words("added", "already")
 
 
-async def apply(
-    connection: asyncpg.Connection, calls: Sequence[Call[Config]], records: ContactRecords
-) -> list[Result]:
-    """Adds a tag to the contact, for every call of the batch."""
-    return await change_tags(connection, _STATEMENT, calls)
+async def apply(connection: asyncpg.Connection, calls: Sequence[Call[Config]], desk: Desk) -> list[Result]:
+    """Adds tags to the contact, for every call of the batch."""
+    return await change_tags(connection, _STATEMENT, calls, _WORDS)
 
 
 ACTION: Final = ActionDefinition(
     name="add_tag",
-    summary="Adds a tag to the contact.",
+    summary="Adds a tag, or several, to the contact.",
     config=Config,
     sample={"tag": "vip"},
     delivery=DeliveryClass.TX,

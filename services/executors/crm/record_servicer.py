@@ -12,7 +12,8 @@ from wayfarer.crm.v1 import contact_record_service_pb2 as wire
 from wayfarer.crm.v1.contact_record_service_pb2_grpc import ContactRecordServiceServicer
 
 from services.executors.action import JsonObject
-from services.executors.crm.records import ContactKey, ContactRecords, ContactUnknownError, Patch, Record
+from services.executors.crm.ids import ContactKey
+from services.executors.crm.records import ContactRecords, ContactUnknownError, Patch, Record
 from services.runtime.errors import Violation, abort, bad_request, status
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -29,7 +30,7 @@ class RecordServicer(ContactRecordServiceServicer):
         sent = request.record
         await _object(sent.data, "record.data", context)
         record = Record(_key(sent.account_id, sent.contact_id), sent.data or b"{}", tuple(sent.tags))
-        await self._records.put(record, request.revision)
+        await self._records.put(record, request.revision, _addresses(request))
         return wire.PutRecordResponse()
 
     async def PatchRecord(
@@ -40,7 +41,7 @@ class RecordServicer(ContactRecordServiceServicer):
         tags = tuple(request.tags) if request.replace_tags else None
         key = _key(request.account_id, request.contact_id)
         try:
-            patch = Patch(data, tags, request.replace_fields)
+            patch = Patch(data, tags, request.replace_fields, _addresses(request))
             record = await self._records.patch(key, patch, request.revision)
         except ContactUnknownError:
             await abort(context, status(grpc.StatusCode.NOT_FOUND, "CONTACT_NOT_FOUND", "no such contact"))
@@ -78,6 +79,16 @@ async def _object(raw: bytes, field: str, context: Context) -> JsonObject:
         fault = Violation(field, "must be a JSON object", "json.object")
         await abort(context, bad_request("REQUEST_INVALID", f"{field}: must be a JSON object", [fault]))
     return value
+
+
+def _addresses(request: wire.PutRecordRequest | wire.PatchRecordRequest) -> dict[str, str | None]:
+    """Give the addresses that something is said of, by kind."""
+    given: dict[str, str | None] = {}
+    if request.HasField("email"):
+        given["email"] = request.email
+    if request.HasField("phone"):
+        given["phone"] = request.phone
+    return given
 
 
 def _key(account_id: int, contact_id: bytes) -> ContactKey:

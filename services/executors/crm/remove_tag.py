@@ -1,4 +1,4 @@
-"""Removes a tag from the contact. The registry finds ACTION; a batch is one statement."""
+"""Removes tags from the contact. The registry finds ACTION; a batch is one statement."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -6,25 +6,23 @@ from typing import Final
 import asyncpg
 
 from services.executors.action import ActionDefinition, Call, DeliveryClass, Result
-from services.executors.crm import queries
-from services.executors.crm.records import ContactRecords
+from services.executors.crm.desk import Desk
+from services.executors.crm.statements import own
 from services.executors.crm.tags import TagConfig as Config
-from services.executors.crm.tags import change_tags
-from services.executors.queries import statement
+from services.executors.crm.tags import Words, change_tags
 
-_STATEMENT: Final = statement("remove_tags", queries.__name__)
+_STATEMENT: Final = own("remove_tags")
+_WORDS: Final = Words("removed", "missing")
 
 
-async def apply(
-    connection: asyncpg.Connection, calls: Sequence[Call[Config]], records: ContactRecords
-) -> list[Result]:
-    """Removes a tag from the contact, for every call of the batch."""
-    return await change_tags(connection, _STATEMENT, calls)
+async def apply(connection: asyncpg.Connection, calls: Sequence[Call[Config]], desk: Desk) -> list[Result]:
+    """Removes tags from the contact, for every call of the batch."""
+    return await change_tags(connection, _STATEMENT, calls, _WORDS)
 
 
 ACTION: Final = ActionDefinition(
     name="remove_tag",
-    summary="Removes a tag from the contact.",
+    summary="Removes a tag, or several, from the contact.",
     config=Config,
     sample={"tag": "vip"},
     delivery=DeliveryClass.TX,

@@ -1,21 +1,18 @@
 """Sets fields of the contact. The registry finds ACTION; a batch reads and writes all its records at once.
 
-Address (email, phone) belongs to the orchestrator: it is returned as a contact change, not stored here.
+Address (email, phone) belongs to the orchestrator: it is returned as a contact change; its hash is kept here.
 """
 
 import re
 from collections.abc import Sequence
 from typing import Annotated, Final
-from zoneinfo import available_timezones
 
 import asyncpg
 from pydantic import (
-    AfterValidator,
     ConfigDict,
     EmailStr,
     Field,
     JsonValue,
-    StringConstraints,
     model_validator,
 )
 
@@ -28,22 +25,15 @@ from services.executors.action import (
     Result,
     succeeded,
 )
-from services.executors.crm.records import ContactKey, ContactRecords, merged
-from services.executors.crm.tags import CONTACT_NOT_FOUND
+from services.executors.crm.contacts import contact_of
+from services.executors.crm.desk import Desk
+from services.executors.crm.fields import FIELD_NAME, Name, Phone, TimeZone
+from services.executors.crm.ids import ContactKey
+from services.executors.crm.records import merged
+from services.executors.crm.refusals import CONTACT_NOT_FOUND
 
-_FIELD: Final = re.compile(r"fields\.[A-Za-z0-9_][A-Za-z0-9_ -]{0,99}")
+_FIELD: Final = re.compile(rf"fields\.{FIELD_NAME}")
 _ADDRESS: Final[tuple[str, ...]] = ("email", "phone")
-
-
-def _time_zone(name: str) -> str:
-    if name not in available_timezones():
-        raise ValueError("must be an IANA time zone, e.g. Europe/Berlin")
-    return name
-
-
-Name = Annotated[str, StringConstraints(max_length=200)]
-TimeZone = Annotated[str, AfterValidator(_time_zone)]
-Phone = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$")]
 
 
 class Changes(ActionConfig):
@@ -74,15 +64,14 @@ class Config(ActionConfig):
     set: Annotated[Changes, Field(description="What to set, by name; null removes.")]
 
 
-async def apply(
-    connection: asyncpg.Connection, calls: Sequence[Call[Config]], records: ContactRecords
-) -> list[Result]:
+async def apply(connection: asyncpg.Connection, calls: Sequence[Call[Config]], desk: Desk) -> list[Result]:
     """Change the records of the batch's contacts; several calls on one contact follow each other."""
-    current = await records.locked(connection, [_contact(call) for call in calls])
+    current = await desk.records.locked(connection, [contact_of(call) for call in calls])
     changed: dict[ContactKey, JsonObject] = {}
+    addresses: dict[ContactKey, dict[str, str | None]] = {}
     results: list[Result] = []
     for call in calls:
-        key = _contact(call)
+        key = contact_of(call)
         if key not in current:
             results.append(CONTACT_NOT_FOUND)
             continue
@@ -90,25 +79,24 @@ async def apply(
         new = merged(current[key], patch)
         if new != current[key]:
             changed[key] = new
+        if address:
+            addresses.setdefault(key, {}).update(address)
         is_changed = new != current[key]
         current[key] = new
         results.append(succeeded({"changed": is_changed or bool(address)}, contact_changes=address))
-    await records.write(connection, changed)
+    await desk.records.write(connection, changed)
+    await desk.addresses.replace(connection, addresses)
     return results
 
 
-def _split(config: Config) -> tuple[JsonObject, JsonObject]:
+def _split(config: Config) -> tuple[JsonObject, dict[str, str | None]]:
     """Give the record's patch and the changes that are the orchestrator's."""
     given: JsonObject = config.set.model_dump(mode="json", exclude_unset=True)
-    address: JsonObject = {name: given.pop(name) for name in _ADDRESS if name in given}
+    address = {name: getattr(config.set, name) for name in _ADDRESS if given.pop(name, ...) is not ...}
     own = {name: given.pop(name) for name in list(given) if name.startswith("fields.")}
     if own:
         given["fields"] = {name.removeprefix("fields."): value for name, value in own.items()}
     return given, address
-
-
-def _contact(call: Call[Config]) -> ContactKey:
-    return call.key.account_id, call.contact_id
 
 
 ACTION: Final = ActionDefinition(

@@ -13,6 +13,8 @@ import asyncpg
 import pytest
 from aiohttp import web
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from wayfarer.crm.v1.contact_record_service_pb2_grpc import ContactRecordServiceStub
+from wayfarer.crm.v1.crm_service_pb2_grpc import CrmServiceStub
 from wayfarer.integrations.v1.integrations_admin_service_pb2_grpc import IntegrationsAdminServiceStub
 
 from services.executors import integrations as integrations_package
@@ -29,6 +31,7 @@ from services.runtime.config import HostPort
 from services.runtime.grpc_client import open_channel
 from services.runtime.keyring import Keyring
 from tests.contract.executors import oddities
+from tests.contract.executors.crm_world import CrmWorld
 from tests.contract.executors.email_world import ServedSandbox, serve_sandbox
 from tests.contract.executors.oddities.words import Words
 from tests.contract.executors.phone_world import ANSWER_S, Phone, open_phone
@@ -67,6 +70,14 @@ async def crm(postgres: Postgres, keyring: Path) -> AsyncIterator[Client]:
     settings = FamilySettings(database_url=url, keyring=keyring, listen=LOOPBACK, profile="local")
     async with open_client(CRM, settings, {"url": url}) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+async def crm_world(crm: Client) -> AsyncIterator[CrmWorld]:
+    async with open_channel(crm.address) as channel:
+        world = CrmWorld(crm, ContactRecordServiceStub(channel), CrmServiceStub(channel))
+        await world.furnish()
+        yield world
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from services.executors import communication as communication_package
 from services.executors import crm as crm_package
 from services.executors import integrations as integrations_package
 from services.executors.registry import Registry
+from tests.contract.executors.crm_world import CrmWorld
 from tests.contract.executors.world import ACCOUNT, TIMEOUT_S, Client, Receiver, make_action, uuid7
 
 PENDING = ("make_call", "send_voicemail")
@@ -67,6 +68,7 @@ def sealed_data(data: bytes = b'{"first_name":"Ada"}') -> bytes:
 async def case(
     request: pytest.FixtureRequest,
     crm: Client,
+    crm_world: CrmWorld,
     communication: Client,
     integrations: Client,
     receiver: Receiver,

@@ -7,7 +7,6 @@ import asyncio
 import json
 import random
 import uuid
-from types import ModuleType
 
 import asyncpg
 import grpc
@@ -16,9 +15,6 @@ from wayfarer.action.v1 import action_pb2
 from wayfarer.crm.v1 import contact_record_service_pb2 as records
 from wayfarer.crm.v1.contact_record_service_pb2_grpc import ContactRecordServiceStub
 
-from services.executors import queries as ledger_queries
-from services.executors.crm import queries as crm_queries
-from services.executors.family import PLANNER
 from services.executors.queries import statement
 from services.runtime.grpc_client import open_channel
 from tests.contract.executors.world import ACCOUNT, TIMEOUT_S, Client, make_action, uuid7
@@ -248,34 +244,6 @@ async def test_past_its_budget_nothing_happens(crm: Client, contact: uuid.UUID, 
 )
 def test_every_statement_says_what_it_is(name: str) -> None:
     assert statement(name).startswith("-- ")
-
-
-@pytest.mark.parametrize(
-    ("name", "arrays", "package"),
-    [
-        ("read_effects", 4, ledger_queries),
-        ("lock_effects", 4, ledger_queries),
-        ("resume_sending", 7, ledger_queries),
-        ("record_outcomes", 8, ledger_queries),
-        ("add_tags", 3, crm_queries),
-        ("remove_tags", 3, crm_queries),
-        ("lock_records", 2, crm_queries),
-        ("write_records", 3, crm_queries),
-        ("get_records", 2, crm_queries),
-    ],
-)
-async def test_statements_use_the_primary_keys(
-    crm: Client, name: str, arrays: int, package: ModuleType
-) -> None:
-    """With the settings the families connect with, no plan reads a table from end to end."""
-    connection = await asyncpg.connect(crm.environment["url"], server_settings=PLANNER)
-    await connection.execute(f"PREPARE p AS {statement(name, package.__name__)}")
-    owner = [f"'{uuid7()}'"] if name in ("resume_sending", "record_outcomes") else []
-    values = ", ".join(["'{}'"] * arrays + owner)
-    plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN EXECUTE p({values})"))
-    await connection.close()
-    assert "_pkey" in plan, plan
-    assert "Seq Scan" not in plan, plan
 
 
 async def test_records_are_put_once_per_revision(book: Book) -> None:

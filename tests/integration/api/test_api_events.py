@@ -174,6 +174,36 @@ async def test_what_an_action_changes_is_an_event_with_its_cause(client: Client)
     assert [event.cause_execution_id for event in caused] == [first]
 
 
+async def test_only_tags_that_were_new_are_events(client: Client) -> None:
+    """R-TRIG-9: of several tags, the event tells what was done, not what was asked."""
+    await client.publish(
+        {
+            "key": "told",
+            "settings": {"triggers": [{"event": "tag_added"}], "reentry": "always", "dedup_window": "0s"},
+            "steps": [{"id": "n", "type": "add_note", "config": {"body": "{{ trigger.value }}"}}],
+        }
+    )
+    await client.publish(
+        {
+            "key": "several",
+            "steps": [{"id": "a", "type": "add_tag", "config": {"tags": ["old", "new", "vip"]}}],
+        }
+    )
+    contact = await client.contact(tags=["old"])
+    told = {"old"}  # by the caller, when the contact was made
+    await client.start("several", contact.id)
+
+    async def events() -> list[str]:
+        listed = await client.call(client.events.ListEvents, pb.ListEventsRequest(contact_id=contact.id))
+        return [str(event.data["value"]) for event in listed.events if event.type == "tag_added"]
+
+    async def all_told() -> bool:
+        return {"new", "vip"} <= set(await events())
+
+    await until(all_told)
+    assert sorted(await events()) == sorted([*told, "new", "vip"])
+
+
 async def test_a_loop_is_refused_at_its_bound(world: World, client: Client) -> None:
     """A-47: an execution tags its contact, the tag triggers the same workflow."""
     await client.publish(

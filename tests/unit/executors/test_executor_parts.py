@@ -62,7 +62,7 @@ def test_results_map_to_ledger_states(codec: ResultCodec) -> None:
 
 def test_registry_finds_the_files_of_a_family() -> None:
     registry = Registry.scan("crm", crm)
-    assert sorted(registry.definitions) == ["add_tag", "remove_tag", "update_contact"]
+    assert {"add_tag", "remove_tag", "update_contact"} <= set(registry.definitions)
     assert registry.transactional
     definition = registry.definitions["add_tag"]
     assert registry.config(definition, b'{"tag":"x"}') is registry.config(definition, b'{"tag":"x"}')

@@ -408,8 +408,9 @@ class ActionType(_message.Message):
 
     @_builtins.property
     def emits(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Event types it causes for the contact, each with the config field whose value the event carries;
-        they are told when the output says "changed".
+        """Event types it causes for the contact, each with the output field whose value the event carries, or the config
+        field of that name where the output has none; a list makes an event of each item. They are told when the output
+        says "changed".
         """
 
     def __init__(

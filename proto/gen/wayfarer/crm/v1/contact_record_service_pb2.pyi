@@ -64,8 +64,16 @@ class PutRecordRequest(_message.Message):
 
     RECORD_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    EMAIL_FIELD_NUMBER: _builtins.int
+    PHONE_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """The contact's revision that this write belongs to."""
+    email: _builtins.str
+    """The contact's e-mail address, empty for none; left out, nothing is said of it. Only a keyed hash is kept, by which
+    the contact is known again.
+    """
+    phone: _builtins.str
+    """The contact's phone number, as email."""
     @_builtins.property
     def record(self) -> Global___ContactRecord:
         """The whole record."""
@@ -75,12 +83,21 @@ class PutRecordRequest(_message.Message):
         *,
         record: Global___ContactRecord | None = ...,
         revision: _builtins.int = ...,
+        email: _builtins.str | None = ...,
+        phone: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["record", b"record"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_email", b"_email", "_phone", b"_phone", "email", b"email", "phone", b"phone", "record", b"record"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["record", b"record", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_email", b"_email", "_phone", b"_phone", "email", b"email", "phone", b"phone", "record", b"record", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__email: _TypeAlias = _typing.Literal["email"]  # noqa: Y015
+    _WhichOneofArgType__email: _TypeAlias = _typing.Literal["_email", b"_email"]  # noqa: Y015
+    _WhichOneofReturnType__phone: _TypeAlias = _typing.Literal["phone"]  # noqa: Y015
+    _WhichOneofArgType__phone: _TypeAlias = _typing.Literal["_phone", b"_phone"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__email) -> _WhichOneofReturnType__email | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__phone) -> _WhichOneofReturnType__phone | None: ...
 
 Global___PutRecordRequest: _TypeAlias = PutRecordRequest  # noqa: Y015
 
@@ -114,6 +131,8 @@ class PatchRecordRequest(_message.Message):
     REPLACE_TAGS_FIELD_NUMBER: _builtins.int
     REPLACE_FIELDS_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    EMAIL_FIELD_NUMBER: _builtins.int
+    PHONE_FIELD_NUMBER: _builtins.int
     account_id: _builtins.int
     """The account."""
     contact_id: _builtins.bytes
@@ -126,6 +145,10 @@ class PatchRecordRequest(_message.Message):
     """Whether "fields" replaces the stored fields as a whole."""
     revision: _builtins.int
     """The contact's revision that this write belongs to."""
+    email: _builtins.str
+    """The contact's e-mail address, as in PutRecordRequest."""
+    phone: _builtins.str
+    """The contact's phone number, as in PutRecordRequest."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The new tags, if replace_tags."""
@@ -140,12 +163,21 @@ class PatchRecordRequest(_message.Message):
         replace_tags: _builtins.bool = ...,
         replace_fields: _builtins.bool = ...,
         revision: _builtins.int = ...,
+        email: _builtins.str | None = ...,
+        phone: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_email", b"_email", "_phone", b"_phone", "email", b"email", "phone", b"phone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "contact_id", b"contact_id", "patch", b"patch", "replace_fields", b"replace_fields", "replace_tags", b"replace_tags", "revision", b"revision", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_email", b"_email", "_phone", b"_phone", "account_id", b"account_id", "contact_id", b"contact_id", "email", b"email", "patch", b"patch", "phone", b"phone", "replace_fields", b"replace_fields", "replace_tags", b"replace_tags", "revision", b"revision", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__email: _TypeAlias = _typing.Literal["email"]  # noqa: Y015
+    _WhichOneofArgType__email: _TypeAlias = _typing.Literal["_email", b"_email"]  # noqa: Y015
+    _WhichOneofReturnType__phone: _TypeAlias = _typing.Literal["phone"]  # noqa: Y015
+    _WhichOneofArgType__phone: _TypeAlias = _typing.Literal["_phone", b"_phone"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__email) -> _WhichOneofReturnType__email | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__phone) -> _WhichOneofReturnType__phone | None: ...
 
 Global___PatchRecordRequest: _TypeAlias = PatchRecordRequest  # noqa: Y015
 
