@@ -153,6 +153,7 @@ async def open_family(
         outbound,
         Reconciler(ledger, codec),
         ExecutorMetrics(measured, lambda: outbound.under_way),
+        parts.tools,
     )
     return await stack.enter_async_context(
         serve(

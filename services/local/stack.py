@@ -173,6 +173,7 @@ class Stack:
                     "WAYFARER_MAIL_FROM": "hello@wayfarer.example",
                     "WAYFARER_WEBHOOK_ALLOW": f"{_HOST}:{ports.receiver}",
                     "WAYFARER_WEBHOOK_SECRET": self.prepared.webhook_secret,
+                    "WAYFARER_CUSTOM_CODE": "on",
                 },
             )
         yield (

@@ -18,6 +18,8 @@ from services.executors.crm.__main__ import FAMILY as CRM
 from services.executors.family import Family, FamilySettings, Parts
 from services.executors.integrations.__main__ import FAMILY as INTEGRATIONS
 from services.executors.integrations.__main__ import Settings as IntegrationsSettings
+from services.executors.sandbox.__main__ import FAMILY as SANDBOX
+from services.executors.sandbox.__main__ import Settings as SandboxSettings
 from services.local.postgres import Postgres
 from services.runtime.config import HostPort
 from tests.contract.executors import oddities
@@ -93,6 +95,20 @@ async def integrations(postgres: Postgres, keyring: Path, receiver: Receiver) ->
         "WAYFARER_WEBHOOK_SECRET": SECRET,
     }
     async with open_client(INTEGRATIONS, settings, environment) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+async def sandbox(postgres: Postgres, keyring: Path) -> AsyncIterator[Client]:
+    settings = SandboxSettings(
+        database_url=await make_database(postgres, "sandbox"),
+        keyring=keyring,
+        listen=LOOPBACK,
+        profile="local",
+        custom_code=True,
+        sandbox_processes=4,
+    )
+    async with open_client(SANDBOX, settings) as client:
         yield client
 
 
