@@ -178,6 +178,10 @@ Apply: TypeAlias = Callable[
 ]
 
 
+class NotExaminedError(Exception):
+    """An action's `examine` cannot tell now; asking again may help."""
+
+
 class DefinitionError(Exception):
     """An action module is not complete; the process does not start."""
 
@@ -201,7 +205,10 @@ class ActionDefinition(Generic[ConfigT, ToolsT]):
     preview: Callable[[Call[ConfigT]], JsonObject] | None = None
     """What would be sent or changed; the config itself if None."""
     examine: Callable[[Mapping[str, object], ToolsT], Awaitable[Sequence[ConfigFault]]] | None = None
-    """What Validate finds beyond `config`, in a config as written, whatever else is wrong with it."""
+    """What Validate finds beyond `config`, in a config as written, whatever else is wrong with it.
+
+    Raises NotExaminedError; Validate's callers wait 12 seconds.
+    """
     contact_fields: tuple[str, ...] = ()
     sensitive_fields: tuple[str, ...] = ()
     timeout: timedelta = timedelta(seconds=30)

@@ -13,7 +13,7 @@ from wayfarer.action.v1 import action_executor_pb2 as wire
 from wayfarer.action.v1 import action_pb2
 from wayfarer.action.v1.action_executor_pb2_grpc import ActionExecutorServicer
 
-from services.executors.action import Call, EffectKey
+from services.executors.action import Call, EffectKey, NotExaminedError
 from services.executors.config_faults import as_written, config_faults
 from services.executors.intake import Answer, Batch, Intake, RefusedError
 from services.executors.measure import ExecutorMetrics
@@ -60,7 +60,10 @@ class Executor(ActionExecutorServicer):
         definition = await self._known(request.action_type, context)
         faults = config_faults(definition.config, request.config)
         if definition.examine is not None:
-            found = await definition.examine(as_written(request.config), self._tools)
+            try:
+                found = await definition.examine(as_written(request.config), self._tools)
+            except NotExaminedError as error:
+                await abort(context, status(grpc.StatusCode.UNAVAILABLE, "NOT_EXAMINED", str(error)))
             faults += [wire.ConfigFault(**fault._asdict()) for fault in found]
         return wire.ValidateResponse(faults=faults)
 

@@ -15,7 +15,6 @@ from datetime import timedelta
 from typing import Annotated, Final
 
 import orjson
-import structlog
 from pydantic import AfterValidator, Field, JsonValue, StringConstraints
 
 from services.executors.action import (
@@ -28,6 +27,7 @@ from services.executors.action import (
     DeliveryClass,
     ErrorClass,
     Failed,
+    NotExaminedError,
     Result,
     succeeded,
 )
@@ -37,8 +37,6 @@ from services.executors.sandbox.pool import NOBODY, BusyError, SandboxPool
 from services.executors.sandbox.script import Ending, Script, Verdict
 from services.executors.sandbox.worker import WorkerDiedError
 
-log = structlog.get_logger(__name__)
-
 _MAX_SOURCE: Final = 64 * 1024
 _MAX_INPUTS: Final = 64 * 1024
 _MAX_DEPTH: Final = 32
@@ -46,8 +44,8 @@ _MARGIN_S: Final = 1.0
 """Kept of an attempt's budget for what comes before and after the code."""
 _SHORTEST_S: Final = 0.1
 _PARSE_S: Final = 1.0
-_EXAMINE_S: Final = 4.0
-"""Less than Validate's callers wait; the first process ever takes 1 to 2 s to start."""
+_EXAMINE_S: Final = 10.0
+"""Less than Validate's callers wait. The first process takes 1 to 2 s to start, more on a busy machine."""
 _BUSY: Final = Deferred(timedelta(seconds=2), "SANDBOX_BUSY")
 _OFF: Final = "custom code is switched off here; WAYFARER_CUSTOM_CODE=on allows it"
 _DISABLED: Final = Failed(
@@ -126,7 +124,7 @@ async def run(call: Call[Config], sandbox: Sandbox) -> Result:
 
 
 async def examine(config: Mapping[str, object], sandbox: Sandbox) -> list[ConfigFault]:
-    """Find errors of syntax, and say if the code would never run."""
+    """Find errors of syntax, and say if the code would never run. Raises NotExaminedError."""
     if sandbox.pool is None:
         return [ConfigFault("", _OFF, _DISABLED.code.lower())]
     source = config.get("source")
@@ -137,12 +135,14 @@ async def examine(config: Mapping[str, object], sandbox: Sandbox) -> list[Config
             script = Script(source=source, timeout_s=_PARSE_S, only_parse=True)
             verdict = await sandbox.pool.run(NOBODY, script, wait_s=_EXAMINE_S)
     except (BusyError, WorkerDiedError, TimeoutError) as error:
-        # Publishing does not hang on this; a run will tell.
-        log.warning("source_not_checked", reason=type(error).__name__)
-        return []
-    if verdict.ending is not Ending.SYNTAX_ERROR:
-        return []
-    return [ConfigFault("source", _placed(verdict), Ending.SYNTAX_ERROR.lower())]
+        raise NotExaminedError(f"no sandbox for the source: {type(error).__name__}") from error
+    match verdict.ending:
+        case Ending.RESULT:
+            return []
+        case Ending.TIMEOUT:
+            raise NotExaminedError("the source could not be read in time")
+        case ending:
+            return [ConfigFault("source", _placed(verdict), ending.lower())]
 
 
 def _seed(call: Call[Config]) -> int:

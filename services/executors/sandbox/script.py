@@ -12,6 +12,7 @@ from typing import Final, Self
 
 MAX_RESULT_BYTES: Final = 16 * 1024
 MAX_LOG_BYTES: Final = 4 * 1024
+MAX_LOG_LINES: Final = 200
 MAX_MESSAGE: Final = 500
 MAX_ANSWER_BYTES: Final = 128 * 1024
 """More than any answer has: a frame announced larger is a broken process's."""

@@ -8,6 +8,9 @@ import json
 import os
 import signal
 
+import grpc
+import pytest
+from wayfarer.action.v1 import action_executor_pb2 as wire
 from wayfarer.action.v1 import action_pb2
 from wayfarer.common.v1 import failure_pb2
 
@@ -25,7 +28,7 @@ from tests.contract.executors.sandboxed import (
     peak_mib,
     processes,
 )
-from tests.contract.executors.world import Client
+from tests.contract.executors.world import TIMEOUT_S, Client
 
 DENIED = {
     "Max open files": 0,
@@ -87,6 +90,21 @@ async def test_a_hung_process_is_killed_and_replaced(sandbox: Client) -> None:
     assert (await running).failure.code == "TIMEOUT"
     assert (await output(sandbox, code(QUICK)))["result"] == {}
     assert victim not in processes()
+
+
+async def test_a_source_that_could_not_be_checked_is_not_called_good(sandbox: Client) -> None:
+    await output(sandbox, code(QUICK))
+    for pid in processes():
+        os.kill(pid, signal.SIGSTOP)
+    config = json.dumps({"source": "main("}).encode()
+    request = wire.ValidateRequest(action_type="custom_code", config=config)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await sandbox.stub.Validate(request, timeout=TIMEOUT_S)
+    assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
+    for pid in processes():
+        os.kill(pid, signal.SIGKILL)
+        await gone(pid)
+    assert (await sandbox.stub.Validate(request, timeout=TIMEOUT_S)).faults
 
 
 async def test_cancel_ends_the_code(sandbox: Client) -> None:

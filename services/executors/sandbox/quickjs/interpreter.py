@@ -16,6 +16,7 @@ from services.executors.sandbox.quickjs.machine import (
 )
 from services.executors.sandbox.script import (
     MAX_LOG_BYTES,
+    MAX_LOG_LINES,
     MAX_MESSAGE,
     MAX_RESULT_BYTES,
     Ending,
@@ -113,7 +114,7 @@ def _lines(machine: Machine, logs: int) -> tuple[str, ...]:
         return ()
     lines: list[str] = []
     left = MAX_LOG_BYTES
-    for line in told if isinstance(told, list) else ():
+    for line in told[:MAX_LOG_LINES] if isinstance(told, list) else ():
         cut = str(line).encode(errors="replace")[:left].decode(errors="ignore")
         left -= len(cut.encode())
         lines.append(cut)

@@ -3,6 +3,7 @@
 (() => {
   "use strict";
   const MOST = 4096;
+  const MOST_LINES = 200;
   const { parse, stringify } = JSON;
   const { String } = globalThis;
   const lines = [];
@@ -14,7 +15,7 @@
   };
 
   const log = (...values) => {
-    if (left <= 0) return;
+    if (left <= 0 || lines.length >= MOST_LINES) return;
     let line = "";
     for (let place = 0; place < values.length; place++) line += (place ? " " : "") + shown(values[place]);
     if (line.length > left) line = line.substring(0, left);
