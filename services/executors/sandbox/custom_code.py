@@ -175,10 +175,11 @@ def _succeeded(verdict: Verdict) -> Result:
     try:
         value = orjson.loads(verdict.text)
     except ValueError:
-        return _failed(ErrorClass.VALIDATION, Ending.OUTPUT_INVALID, "the result holds half a character")
+        text = "the result holds half a character, or is nested too deep"
+        return _failed(ErrorClass.VALIDATION, Ending.OUTPUT_INVALID, text)
     if fault := _unstorable(value):
         return _failed(ErrorClass.VALIDATION, Ending.OUTPUT_INVALID, fault)
-    logs = list(verdict.logs)
+    logs = [_clean(line) for line in verdict.logs]
     while True:
         output = {"result": value, "logs": logs}
         if len(orjson.dumps(output)) <= MAX_OUTPUT_BYTES:
@@ -187,6 +188,11 @@ def _succeeded(verdict: Verdict) -> Result:
             text = f"the result takes more than {MAX_OUTPUT_BYTES} bytes"
             return _failed(ErrorClass.VALIDATION, Ending.OUTPUT_TOO_LARGE, text)
         logs.pop()
+
+
+def _clean(line: str) -> str:
+    """Drop what no database of ours stores; in a result it is an error, but logs are for people."""
+    return line.replace("\x00", "").encode(errors="replace").decode()
 
 
 def _unstorable(value: JsonValue, depth: int = 1) -> str:

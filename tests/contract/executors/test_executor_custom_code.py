@@ -49,6 +49,11 @@ async def test_logs_are_kept(sandbox: Client) -> None:
     ]
 
 
+async def test_logs_that_cannot_be_stored_are_mended(sandbox: Client) -> None:
+    source = "function main() { console.log('a\\0b\\ud800c'); return 1 }"
+    assert (await output(sandbox, code(source)))["logs"] == ["ab?c"]
+
+
 async def test_a_retry_draws_the_same_numbers(sandbox: Client) -> None:
     source = "function main() { const drawn = [Math.random(), Math.random()]; if (globalThis.never) throw 1; return drawn }"
     first = code(source)
@@ -111,6 +116,10 @@ LIMITS = {
     "NUL": ("function main() { return { 'a\\0': 1 } }", "OUTPUT_INVALID"),
     "deep": (
         "function main() { let a = 1; for (let i = 0; i < 40; i++) a = [a]; return a }",
+        "OUTPUT_INVALID",
+    ),
+    "very deep": (
+        "function main() { let a = 1; for (let i = 0; i < 800; i++) a = [a]; return a }",
         "OUTPUT_INVALID",
     ),
     "never settled": ("function main() { return new Promise(() => {}) }", "EXCEPTION"),
@@ -176,6 +185,7 @@ async def test_logs_are_bounded_and_give_way_to_the_result(sandbox: Client) -> N
         "Object.prototype.toJSON = () => 'other';",
         "Array.prototype.push = Array.prototype.join = null; String.prototype.substring = null;",
         "Object.defineProperty(Object.prototype, 'length', { set() { throw 1 } });",
+        "let d = 1; for (let n = 0; n < 5000; n++) d = [d]; Array.prototype.toJSON = () => d; console.log(1);",
         "Promise.prototype.then = null; globalThis.Promise = null;",
         "Error.prototype.toString = null; globalThis.console = null;",
         "globalThis.undefined = 1; globalThis.Object = null; globalThis.globalThis = null;",

@@ -1,6 +1,8 @@
 """The sandbox's pure parts: frames, verdicts nobody may forge, the vendored file, the interpreter's isolation."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -50,6 +52,16 @@ def test_rubbish_is_refused(body: bytes) -> None:
 def test_another_file_is_not_run() -> None:
     with pytest.raises(TamperedError):
         untampered(b"\0asm")
+
+
+def test_the_family_does_not_load_the_interpreter() -> None:
+    """What holds the database's password has no WebAssembly in it."""
+    program = (
+        "import sys; from services.executors.sandbox.__main__ import FAMILY;"
+        "from services.executors.registry import Registry; Registry.scan(FAMILY.name, FAMILY.package);"
+        "sys.exit('wasmtime' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_late_deadlines_do_not_hit_the_next_script(interpreter: Interpreter) -> None:

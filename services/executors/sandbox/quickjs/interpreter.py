@@ -110,7 +110,7 @@ def _lines(machine: Machine, logs: int) -> tuple[str, ...]:
     """Give the console's lines, cut to their room; nothing if the script has broken its console."""
     try:
         told = json.loads(machine.text(machine.call(logs), _JSON_ROOM))
-    except (ThrownError, TooLongError, ValueError):
+    except (ThrownError, TooLongError, ValueError, RecursionError):
         return ()
     lines: list[str] = []
     left = MAX_LOG_BYTES
