@@ -83,8 +83,7 @@ class Config(ActionConfig):
         AfterValidator(_source),
         Field(
             description="JavaScript that defines `main(inputs)`, which may be async; what it returns is the "
-            "result. Data belongs into `inputs`: a merge field in code is rendered as code.",
-            json_schema_extra={"maxLength": _MAX_SOURCE},
+            "result. At most 64 KiB. Data belongs into `inputs`: a merge field in code is rendered as code.",
         ),
     ]
     inputs: Annotated[

@@ -27,8 +27,8 @@ async def output(client: Client, action: action_pb2.Action) -> dict[str, Any]:
     return told
 
 
-def processes() -> list[int]:
-    """The sandbox processes of this test process."""
+def processes(family: int | None = None) -> list[int]:
+    """The sandbox processes of a family's process, of this one if None; not those that compile."""
     found = []
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
@@ -38,7 +38,7 @@ def processes() -> list[int]:
             command = (folder / "cmdline").read_bytes()
         except OSError:
             continue
-        if parent == os.getpid() and b"sandbox.quickjs" in command:
+        if parent == (family or os.getpid()) and command.endswith(b"sandbox.quickjs\0"):
             found.append(int(folder.name))
     return found
 
@@ -63,12 +63,12 @@ def peak_mib(pid: int) -> float:
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
 
 
-async def busy_process() -> int:
+async def busy_process(family: int | None = None) -> int:
     """The sandbox process that runs something: the one whose processor time grows."""
-    before = {pid: cpu_ticks(pid) for pid in processes()}
+    before = {pid: cpu_ticks(pid) for pid in processes(family)}
     async with asyncio.timeout(TIMEOUT_S):
         while True:
-            for pid in processes():
+            for pid in processes(family):
                 if cpu_ticks(pid) > before.setdefault(pid, cpu_ticks(pid)) + 20:
                     return pid
             await asyncio.sleep(0)
@@ -83,12 +83,21 @@ def cpu_ticks(pid: int) -> int:
     return int(fields[11]) + int(fields[12])
 
 
+def no_new_rights(pid: int) -> bool:
+    return "NoNewPrivs:\t1" in Path(f"/proc/{pid}/status").read_text()
+
+
 async def gone(pid: int) -> None:
     """Return when a process has ended and its parent knows."""
     async with asyncio.timeout(TIMEOUT_S):
-        while _exists(pid):
+        while _runs(pid):
             await asyncio.sleep(0)
 
 
-def _exists(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
+def _runs(pid: int) -> bool:
+    """A child that its parent has not taken note of still does; one without a parent may stay a zombie."""
+    try:
+        state, parent = (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split())[:2]
+    except OSError:
+        return False
+    return state != "Z" or int(parent) == os.getpid()

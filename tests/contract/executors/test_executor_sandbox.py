@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 
 import grpc
 import pytest
@@ -23,6 +24,7 @@ from tests.contract.executors.sandboxed import (
     environment,
     gone,
     limits,
+    no_new_rights,
     open_files,
     output,
     peak_mib,
@@ -51,14 +53,18 @@ async def test_bad_code_does_not_disturb_its_neighbours(sandbox: Client) -> None
 
 async def test_an_account_cannot_keep_the_others_out(sandbox: Client) -> None:
     """Four processes, and four endless scripts of one account: two of them run, two wait."""
-    actions = [code(FOREVER, timeout_seconds=2) for _ in range(4)]
+    actions = [code(FOREVER, timeout_seconds=15) for _ in range(4)]
+    for action in actions:
+        action.budget_ms = 60_000
     hogs = [asyncio.create_task(sandbox.execute(action)) for action in actions]
     await busy_process()
     other = code(QUICK, {"n": 1})
     other.account_id = 8
     assert (await sandbox.execute(other)).outcome == action_pb2.OUTCOME_SUCCEEDED
     assert not any(hog.done() for hog in hogs)
-    assert {(await hog).failure.code for hog in hogs} == {"TIMEOUT"}
+    for action in actions:
+        assert await sandbox.cancel(action)
+    assert {(await hog).failure.code for hog in hogs} == {"CANCELLED"}
 
 
 async def test_a_killed_process_fails_its_script_only(sandbox: Client) -> None:
@@ -120,12 +126,27 @@ async def test_a_process_has_nothing_and_can_have_nothing(sandbox: Client) -> No
     await output(sandbox, code(QUICK))
     for pid in processes():
         assert environment(pid) == b""
+        assert no_new_rights(pid)
         pipe_in, pipe_out, errors = open_files(pid)
         assert pipe_in.startswith("pipe:")
         assert pipe_out.startswith("pipe:")
         assert errors == "/dev/null"
         for name, most in DENIED.items():
             assert limits(pid)[name] == [str(most)] * 2, name
+
+
+async def test_a_killed_family_leaves_no_process_behind() -> None:
+    program = (
+        "import asyncio; from services.executors.sandbox.pool import SandboxPool, Script\n"
+        f"async def main():\n  script = Script(source={FOREVER!r}, timeout_s=60)\n"
+        "  async with SandboxPool(1) as pool: await pool.run(7, script, wait_s=5)\n"
+        "asyncio.run(main())"
+    )
+    family = await asyncio.create_subprocess_exec(sys.executable, "-c", program)
+    victim = await busy_process(family.pid)
+    family.kill()
+    await family.wait()
+    await gone(victim)
 
 
 async def test_memory_of_a_process_stays_bounded(sandbox: Client) -> None:

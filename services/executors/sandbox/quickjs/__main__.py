@@ -7,7 +7,9 @@ WebAssembly is the fence. Behind it stands this process, of which little is left
 two pipes and no means to open others, a bounded address space, a bounded life.
 """
 
+import ctypes
 import resource
+import signal
 import sys
 import time
 from typing import Final
@@ -21,6 +23,8 @@ _ADDRESSES: Final = 512 * 1024 * 1024
 _LIFE_CPU_S: Final = 120
 _WORN_CPU_S: Final = 60
 """Above it, another script of 20 seconds might not end within the life."""
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_NO_NEW_PRIVS: Final = 38
 
 
 def main() -> None:
@@ -28,6 +32,7 @@ def main() -> None:
     if sys.argv[1:] == ["compile"]:
         sys.stdout.buffer.write(compiled())
         return
+    _bind()
     _limit("RLIMIT_AS", _ADDRESSES)
     _limit("RLIMIT_CPU", _LIFE_CPU_S)
     _limit("RLIMIT_CORE", 0)
@@ -52,6 +57,14 @@ def _warm(interpreter: Interpreter) -> None:
         verdict = interpreter.run(Script(source=source))
         if verdict.ending is not ending:
             raise SystemExit(f"the interpreter does not work: {verdict}")
+
+
+def _bind() -> None:
+    """End with the family, even if it is killed while a script runs, and never gain rights (Linux)."""
+    if sys.platform.startswith("linux"):
+        prctl = ctypes.CDLL(None).prctl
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
 def _limit(name: str, most: int) -> None:
