@@ -19,6 +19,8 @@ _MARGIN_S = 2.0
 """What the transport may add to the longest action of a batch."""
 _RECONCILE_S = 10.0
 _DESCRIBE_S = 5.0
+_VALIDATE_S = 12.0
+"""A family may have to start what checks a config."""
 
 
 def _refused(error: BaseException) -> bool:
@@ -42,7 +44,7 @@ class ExecutorClient:
         """Every fault of a config, merge fields unrendered. Raises ExecutorUnavailable."""
         request = executor_pb.ValidateRequest(action_type=action_type, config=orjson.dumps(config))
         try:
-            return (await self._stub.Validate(request, timeout=_DESCRIBE_S)).faults
+            return (await self._stub.Validate(request, timeout=_VALIDATE_S)).faults
         except grpc.aio.AioRpcError as error:
             raise ExecutorUnavailable(self.family) from error
 

@@ -105,6 +105,16 @@ class Call(NamedTuple, Generic[ConfigT]):
     """Passed right before the first byte of the effect leaves; see SendGate.begin."""
 
 
+class ConfigFault(NamedTuple):
+    """What is wrong with a config, found by an action's own `examine`."""
+
+    path: str
+    """Dotted; empty for the whole."""
+    message: str
+    rule: str
+    """lower_snake."""
+
+
 @dataclass(frozen=True, slots=True)
 class Succeeded:
     """The effect happened."""
@@ -140,7 +150,7 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The attempt failed. `message` holds no personal data and no credentials."""
+    """The attempt failed. `message` holds no credentials, and no personal data unless it is `private`."""
 
     error_class: ErrorClass
     code: str
@@ -157,6 +167,8 @@ class Failed:
     """As in Succeeded."""
     constant: bool = False
     """As in Succeeded."""
+    private: bool = False
+    """Set if the message may hold what the account's own data made it say: the ledger seals it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +185,10 @@ Apply: TypeAlias = Callable[
 ]
 
 Find: TypeAlias = Callable[[EffectKey, Mapping[str, str], ToolsT], Awaitable[Result | None]]
+
+
+class NotExaminedError(Exception):
+    """An action's `examine` cannot tell now; asking again may help."""
 
 
 class DefinitionError(Exception):
@@ -203,6 +219,11 @@ class ActionDefinition(Generic[ConfigT, ToolsT]):
     """
     preview: Callable[[Call[ConfigT]], JsonObject] | None = None
     """What would be sent or changed; the config itself if None."""
+    examine: Callable[[Mapping[str, object], ToolsT], Awaitable[Sequence[ConfigFault]]] | None = None
+    """What Validate finds beyond `config`, in a config as written, whatever else is wrong with it.
+
+    Raises NotExaminedError; Validate's callers wait 12 seconds.
+    """
     contact_fields: tuple[str, ...] = ()
     sensitive_fields: tuple[str, ...] = ()
     timeout: timedelta = timedelta(seconds=30)

@@ -6,11 +6,12 @@ A text that holds a merge field may become anything, so it passes the checks of 
 from collections.abc import Sequence
 from typing import Final
 
+import orjson
 from pydantic import ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails
 from wayfarer.action.v1 import action_executor_pb2
 
-from services.executors.action import ActionConfig
+from services.executors.action import ActionConfig, JsonObject
 
 _MERGE_MARKS: Final = ("{{", "{%")
 _CONTAINER_RULES: Final = frozenset(
@@ -42,11 +43,25 @@ def config_faults(config: type[ActionConfig], raw: bytes) -> list[action_executo
     return []
 
 
+def is_to_be_rendered(text: str) -> bool:
+    """Tell whether a text as written holds merge fields."""
+    return any(mark in text for mark in _MERGE_MARKS)
+
+
+def as_written(raw: bytes) -> JsonObject:
+    """Read a config as a person wrote it; empty if it is no JSON object, which config_faults says."""
+    try:
+        written = orjson.loads(raw)
+    except ValueError:
+        return {}
+    return written if isinstance(written, dict) else {}
+
+
 def _is_to_be_rendered(detail: ErrorDetails) -> bool:
     value = detail["input"]
     if detail["type"] in _CONTAINER_RULES or not isinstance(value, str):
         return False
-    return any(mark in value for mark in _MERGE_MARKS)
+    return is_to_be_rendered(value)
 
 
 def _fault(detail: ErrorDetails) -> action_executor_pb2.ConfigFault:

@@ -166,6 +166,7 @@ async def open_family(
         outbound,
         Reconciler(ledger, codec, Finder(registry, parts.tools)),
         ExecutorMetrics(measured, lambda: outbound.under_way),
+        parts.tools,
     )
     accounts = parts.accounts or ProviderAccounts(pool, keyring)
     providers = ProviderServicer(accounts, parts.providers, parts.own_callbacks)

@@ -1,7 +1,7 @@
 """Turns an action's Result into the message that is sent and the bytes the ledger keeps; used by every path.
 
 What holds an output, contact changes or refs is sealed with the account's key before it is stored; constants
-and other failures hold no personal data and are stored plain.
+and other failures hold no personal data and are stored plain, unless a failure is marked private.
 """
 
 from collections.abc import Callable
@@ -96,7 +96,8 @@ class ResultCodec:
 
     def _encode(self, result: Result) -> Encoded:
         state, message = _message(result, self._family)
-        private = message.output or message.contact_changes or message.provider_refs
+        says = message.output or message.contact_changes or message.provider_refs
+        private = bool(says) or (isinstance(result, Failed) and result.private)
         constant = isinstance(result, Succeeded) and result.constant
         plain = b"" if private and not constant else _PLAIN + message.SerializeToString()
         return Encoded(state, message, plain)

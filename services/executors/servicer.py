@@ -13,8 +13,8 @@ from wayfarer.action.v1 import action_executor_pb2 as wire
 from wayfarer.action.v1 import action_pb2
 from wayfarer.action.v1.action_executor_pb2_grpc import ActionExecutorServicer
 
-from services.executors.action import Call, EffectKey
-from services.executors.config_faults import config_faults
+from services.executors.action import Call, EffectKey, NotExaminedError
+from services.executors.config_faults import as_written, config_faults
 from services.executors.intake import Answer, Batch, Intake, RefusedError
 from services.executors.measure import ExecutorMetrics
 from services.executors.outbound import Outbound
@@ -40,8 +40,10 @@ class Executor(ActionExecutorServicer):
         outbound: Outbound,
         reconciler: Reconciler,
         metrics: ExecutorMetrics,
+        tools: object,
     ) -> None:
         self._registry = registry
+        self._tools = tools
         self._intake = Intake(registry)
         self._transactional = transactional
         self._outbound = outbound
@@ -56,7 +58,14 @@ class Executor(ActionExecutorServicer):
     async def Validate(self, request: wire.ValidateRequest, context: Context) -> wire.ValidateResponse:
         """Name every fault of a config."""
         definition = await self._known(request.action_type, context)
-        return wire.ValidateResponse(faults=config_faults(definition.config, request.config))
+        faults = config_faults(definition.config, request.config)
+        if definition.examine is not None:
+            try:
+                found = await definition.examine(as_written(request.config), self._tools)
+            except NotExaminedError as error:
+                await abort(context, status(grpc.StatusCode.UNAVAILABLE, "NOT_EXAMINED", str(error)))
+            faults += [wire.ConfigFault(**fault._asdict()) for fault in found]
+        return wire.ValidateResponse(faults=faults)
 
     async def Execute(self, request: wire.ExecuteRequest, context: Context) -> wire.ExecuteResponse:
         """Make one attempt."""

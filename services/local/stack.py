@@ -187,6 +187,7 @@ class Stack:
                     "WAYFARER_PROVIDER_ALLOW": f"{_HOST}:{ports.sandboxes},{_HOST}:{ports.smtp}",
                     "WAYFARER_WEBHOOK_ALLOW": f"{_HOST}:{ports.receiver}",
                     "WAYFARER_WEBHOOK_SECRET": self.prepared.webhook_secret,
+                    "WAYFARER_CUSTOM_CODE": "on",
                 },
             )
         yield (

@@ -26,6 +26,8 @@ from services.executors.integrations.__main__ import FAMILY as INTEGRATIONS
 from services.executors.integrations.__main__ import Settings as IntegrationsSettings
 from services.executors.integrations.__main__ import parts as integrations_parts
 from services.executors.integrations.caller import WebhookCaller
+from services.executors.sandbox.__main__ import FAMILY as SANDBOX
+from services.executors.sandbox.__main__ import Settings as SandboxSettings
 from services.local.postgres import Postgres
 from services.runtime.config import HostPort
 from services.runtime.grpc_client import open_channel
@@ -164,6 +166,20 @@ async def hooks(integrations: Client, keyring: Path) -> AsyncIterator[Hooks]:
         channel = await stack.enter_async_context(open_channel(client.address))
         admin = IntegrationsAdminServiceStub(channel)
         yield Hooks(client, admin, site, elsewhere, forbidden, names, ports[-1])
+
+
+@pytest.fixture(scope="session")
+async def sandbox(postgres: Postgres, keyring: Path) -> AsyncIterator[Client]:
+    settings = SandboxSettings(
+        database_url=await make_database(postgres, "sandbox"),
+        keyring=keyring,
+        listen=LOOPBACK,
+        profile="local",
+        custom_code=True,
+        sandbox_processes=4,
+    )
+    async with open_client(SANDBOX, settings) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")

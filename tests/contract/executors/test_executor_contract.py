@@ -21,13 +21,19 @@ from wayfarer.common.v1 import failure_pb2
 from services.executors import communication as communication_package
 from services.executors import crm as crm_package
 from services.executors import integrations as integrations_package
+from services.executors import sandbox as sandbox_package
 from services.executors.registry import Registry
 from tests.contract.executors.crm_world import CrmWorld
 from tests.contract.executors.world import ACCOUNT, TIMEOUT_S, Client, Receiver, make_action, uuid7
 
 PENDING = ("make_call", "send_voicemail")
 REACHABLE = {"email": "ada@example.test", "phone": "+15005550006", "messenger_id": "24680"}
-FAMILIES = {"communication": communication_package, "crm": crm_package, "integrations": integrations_package}
+FAMILIES = {
+    "communication": communication_package,
+    "crm": crm_package,
+    "integrations": integrations_package,
+    "sandbox": sandbox_package,
+}
 TYPES = [
     (family, name)
     for family, package in FAMILIES.items()
@@ -71,10 +77,12 @@ async def case(
     crm_world: CrmWorld,
     communication: Client,
     integrations: Client,
+    sandbox: Client,
     receiver: Receiver,
 ) -> Case:
     family, name = request.param
-    client = {"crm": crm, "communication": communication, "integrations": integrations}[family]
+    clients = (crm, communication, integrations, sandbox)
+    client = next(one for one in clients if one.family == family)
     types = (await client.stub.Describe(wire.DescribeRequest(), timeout=TIMEOUT_S)).action_types
     described = next(one for one in types if one.name == name)
     config = json.loads(described.sample_config)
