@@ -62,7 +62,8 @@ def outcome(result: pb.ActionResult) -> Outcome:
                 return _PLAIN_SUCCESS
             return Succeeded(result.output, result.contact_changes)
         case pb.OUTCOME_SKIPPED:
-            return Skipped(_failure(result) if result.HasField("failure") else None)
+            failure = _failure(result) if result.HasField("failure") else None
+            return Skipped(failure, result.contact_changes)
         case pb.OUTCOME_DEFERRED:
             after = _seconds(result.retry_after) if result.HasField("retry_after") else _DEFER_S
             return Deferred(after, _failure(result) if result.HasField("failure") else None)
@@ -74,7 +75,7 @@ def outcome(result: pb.ActionResult) -> Outcome:
             retry_after = _seconds(result.retry_after) if result.HasField("retry_after") else None
             if result.failure.code == "IN_FLIGHT":
                 return InFlight(retry_after or 1.0)
-            return Failed(_failure(result), certainty, retry_after)
+            return Failed(_failure(result), certainty, retry_after, result.contact_changes)
         case _:
             failure = Failure(
                 ErrorClass.INDETERMINATE, "wayfarer", "RUBBISH_RESULT", "the executor's result has no outcome"

@@ -70,6 +70,7 @@ class _Mover:
                 self._failed(event)
             case Skipped():
                 self._unsent()
+                self.walk.result.contact_changes = event.contact_changes
                 self.journal.end_attempt(
                     self._action(), LogEvent.ACTION_SKIPPED, OutcomeCode.SKIPPED, event.failure
                 )
@@ -145,6 +146,7 @@ class _Mover:
 
     def _failed(self, event: Failed) -> None:
         run, step, failure = self.run, self._action(), event.failure
+        self.walk.result.contact_changes = event.contact_changes
         if event.certainty is Certainty.INDETERMINATE and step.delivery_class in _NEVER_TWICE:
             self._ended(LogEvent.ACTION_FAILED, OutcomeCode.UNKNOWN, failure)
             self._decide_unknown()

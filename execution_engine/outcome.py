@@ -39,6 +39,7 @@ class Skipped:
     """Nothing to do, or a rule forbade it."""
 
     failure: Failure | None = None
+    contact_changes: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class Failed:
     failure: Failure
     certainty: Certainty
     retry_after_s: float | None = None
+    contact_changes: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

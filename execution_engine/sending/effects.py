@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from execution_engine.sending.channels import Category, Channel
+from execution_engine.sending.channels import CHANNELS, Category, Channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,8 @@ TYPES = frozenset(
         "sms_opt_in",
         "number_invalid",
         "address_suppressed",
+        "sms_undelivered",
+        "sms_failed",
     }
 )
 """Event types that have one."""
@@ -68,5 +70,16 @@ def effect_of(type: str, data: Mapping[str, Any]) -> Effect | None:
             return Suppress(Channel.SMS, None, "NUMBER_INVALID", seconds)
         case "address_suppressed":
             return Suppress(Channel.EMAIL, None, "PROVIDER_SUPPRESSED")
+        case "sms_undelivered" | "sms_failed":
+            return _as_told(data.get("suppress"))
         case _:
             return None
+
+
+def _as_told(given: object) -> Effect | None:
+    """What a provider's answer means for the address, as its family says."""
+    if not isinstance(given, dict) or given.get("channel") not in CHANNELS:
+        return None
+    until = given.get("until")
+    seconds = float(until) if isinstance(until, int | float) else None
+    return Suppress(CHANNELS[given["channel"]], None, str(given.get("reason", ""))[:64], seconds)

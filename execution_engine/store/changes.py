@@ -75,6 +75,33 @@ async def tell_of_contact(
     )
 
 
+async def tell_of_other(
+    connection: asyncpg.Connection,
+    vault: ports.Vault,
+    run: Run,
+    contact_id: UUID,
+    told: Sequence[tuple[str, dict[str, Any]]],
+    now: datetime,
+) -> None:
+    """Puts into the inbox what a run's action did to a contact that is not its own, with the run as cause."""
+    if not told:
+        return
+    types = [name for name, _ in told]
+    heard = {row[1] for row in await connection.fetch(_LISTENING, [run.account_id], types)}
+    cause = vault.seal(ports.INPUT, run.account_id, _cause(run))
+    entries: list[Entry] = []
+    for place, (name, data) in enumerate(told):
+        if name in heard:
+            source = f"{run.execution_id}/{contact_id}/{run.steps_run}/{name}/{place}"
+            sealed = vault.seal(ports.EVENT, run.account_id, orjson.dumps(data))
+            entries.append((run.account_id, contact_id, name, source, now, sealed, cause))
+    await put(connection, entries)
+
+
+def _cause(run: Run) -> bytes:
+    return orjson.dumps({"execution": str(run.execution_id), "workflows": [*run.cause, str(run.workflow_id)]})
+
+
 async def put(connection: asyncpg.Connection, entries: Sequence[Entry]) -> None:
     """Appends events to the inbox."""
     if entries:
@@ -90,9 +117,7 @@ def _entries(
     if not told.get("changed"):
         return []
     config: dict[str, Any] = orjson.loads(result.config or b"{}")
-    cause = orjson.dumps(
-        {"execution": str(run.execution_id), "workflows": [*run.cause, str(run.workflow_id)]}
-    )
+    cause = _cause(run)
     found: list[Entry] = []
     for name, key in step.emits:
         if (run.account_id, name) not in heard:

@@ -17,8 +17,7 @@ from execution_engine import ports
 from execution_engine.model import LogRow, Status
 from execution_engine.moves import Advance
 from execution_engine.run import JsonObject, Run
-from execution_engine.sending.channels import address_hash
-from execution_engine.store import changes, counts, intents, lookback, notices
+from execution_engine.store import changes, contact_changes, counts, intents, lookback, notices
 from execution_engine.store.sql import statement
 
 _ADVANCE = statement("advance_runs")
@@ -29,12 +28,6 @@ _INSERT_LOG = statement("insert_log")
 _GATES = statement("lock_gates_of")
 _FEW = 64
 """Records up to which one INSERT is quicker than COPY."""
-_CHANGE_ADDRESS = """UPDATE contact SET email_sealed = CASE WHEN $3 THEN $4 ELSE email_sealed END,
-phone_sealed = CASE WHEN $5 THEN $6 ELSE phone_sealed END,
-email_hash = CASE WHEN $3 THEN $8 ELSE email_hash END,
-phone_hash = CASE WHEN $5 THEN $9 ELSE phone_hash END, revision = revision + 1, sending_rev = sending_rev + 1,
-updated_at = $7
-WHERE account_id = $1 AND contact_id = $2 AND deleted_at IS NULL"""
 LOG_COLUMNS = (
     "account_id",
     "execution_id",
@@ -109,19 +102,21 @@ async def commit(
     await counts.add(connection, [(m.run, m.result.counts) for m in landed])
     await changes.tell(connection, vault, [(m.run, m.result) for m in landed if m.result.output], now)
     await notices.add(connection, [m.run for m in landed if m.run.status is Status.FAILED], now)
-    for move in landed:
-        if move.result.contact_changes:
-            await _change_address(connection, vault, move, now)
+    changed = [(m.run, m.result.contact_changes) for m in landed if m.result.contact_changes]
+    await contact_changes.apply(connection, vault, changed, now)
     await lookback.look(connection, vault, [m.run for m in landed if m.result.listens], now)
     return written
 
 
 async def _lock_gates(connection: asyncpg.Connection, moves: Sequence[Move]) -> intents.Gates:
     """Events, waits and messages of a contact meet under its gate; every transaction takes gates first."""
-    runs = [m.run for m in moves if m.result.listens or m.result.contact_changes or m.result.message]
-    if not runs:
+    keys = [(m.run.account_id, m.run.contact_id) for m in moves if m.result.listens or m.result.message]
+    changed = [(m.run, m.result.contact_changes) for m in moves if m.result.contact_changes]
+    if changed:
+        keys += await contact_changes.concerned(connection, changed)
+    if not keys:
         return {}
-    rows = await connection.fetch(_GATES, [r.account_id for r in runs], [r.contact_id for r in runs])
+    rows = await connection.fetch(_GATES, [key[0] for key in keys], [key[1] for key in keys])
     return {(row["account_id"], row["contact_id"]): row for row in rows}
 
 
@@ -237,33 +232,4 @@ def log_record(vault: ports.Vault, account_id: int, execution_id: UUID, row: Log
         row.detail,
         vault.seal(ports.LOG, account_id, row.private) if row.private else None,
         row.hash,
-    )
-
-
-async def _change_address(
-    connection: asyncpg.Connection, vault: ports.Vault, move: Move, now: datetime
-) -> None:
-    """Applies an action's change of e-mail or phone in the transaction of its outcome."""
-    changes = orjson.loads(move.result.contact_changes)
-    account_id = move.run.account_id
-
-    def sealed(name: str) -> bytes | None:
-        value = changes.get(name)
-        return vault.seal(ports.ADDRESS, account_id, str(value).encode()) if value else None
-
-    def hashed(name: str) -> bytes | None:
-        value = changes.get(name)
-        return address_hash(vault, account_id, str(value)) if value else None
-
-    await connection.execute(
-        _CHANGE_ADDRESS,
-        account_id,
-        move.run.contact_id,
-        "email" in changes,
-        sealed("email"),
-        "phone" in changes,
-        sealed("phone"),
-        now,
-        hashed("email"),
-        hashed("phone"),
     )

@@ -19,6 +19,7 @@ from execution_engine.store.definitions import Definitions, Watched
 from execution_engine.store.locked import Locked
 
 Event = dict[str, Any]
+_PROVIDERS_WORD = frozenset({"call_completed", "call_no_answer", "call_busy", "call_failed"})
 
 
 async def meet(
@@ -31,6 +32,11 @@ async def meet(
     watch = _met(row, watched, event)
     if watch is not None:
         return [await _end(connection, row, watch, event)]
+    if _tells_of_its_action(row, event):
+        # What it came to is asked of the executor, who knows the provider's last word.
+        row.wake_at = row.now
+        await row.write(connection)
+        return [_told(row, ConsequenceKind.RESUMED)]
     wait = row.wait()
     if event["type"] == CONTACT_UPDATED and wait.get("on_contact"):
         await _wake(connection, row, signal(SignalKind.RECHECK))
@@ -39,6 +45,18 @@ async def meet(
     if not patterns.admits(wait["match"], wait["filter"], event, row.now):
         return []
     return [await _resume(connection, row, wait, event)]
+
+
+def _tells_of_its_action(row: Locked, event: Event) -> bool:
+    """Whether it is a provider's word on the action that this execution waits for."""
+    mine = event["data"].get("execution_id") == str(row.execution_id)
+    return (
+        mine
+        and event["type"] in _PROVIDERS_WORD
+        and row.status is Status.WAITING
+        and row.blocked_on is BlockedOn.PENDING
+        and not row.parked
+    )
 
 
 def _met(row: Locked, watched: Watched, event: Event) -> Watch | None:

@@ -48,7 +48,9 @@ class ContactServicer(contact_service_pb2_grpc.ContactServiceServicer):
     ) -> pb.CreateContactResponse:
         account_id, vault, given = caller().account_id, self._engine.vault, request.contact
         _check_zone(given.time_zone, "contact.time_zone")
-        owed = crm_records.put(_crm_data(given), sorted(set(given.tags)))
+        owed = crm_records.put(
+            _crm_data(given), sorted(set(given.tags)), {"email": given.email, "phone": given.phone}
+        )
         crm_records.check_size(owed)
 
         async def work(connection: asyncpg.Connection) -> pb.CreateContactResponse:
@@ -227,7 +229,8 @@ def _owed_for(given: contact_pb2.Contact, paths: Sequence[str]) -> bytes:
     if "fields" in paths or changed:
         data["fields"] = changed
     tags = sorted(set(given.tags)) if "tags" in paths else None
-    return crm_records.patch(data, tags, "fields" in paths)
+    addresses = {name: getattr(given, name) for name in ("email", "phone") if name in paths}
+    return crm_records.patch(data, tags, "fields" in paths, addresses)
 
 
 def _new_row(given: contact_pb2.Contact, now: datetime) -> ContactRow:

@@ -4,7 +4,7 @@ What is owed stands in the contact's own row, written with the engine's part in 
 crm service takes a write of an old revision as done, so carrying it twice changes nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import asyncpg
@@ -26,12 +26,17 @@ _SWEEP = 200
 log = structlog.get_logger(__name__)
 
 
-def put(data: dict[str, object], tags: Sequence[str]) -> bytes:
-    """What is owed for a whole record."""
-    return orjson.dumps({"do": "put", "data": data, "tags": list(tags)})
+def put(data: dict[str, object], tags: Sequence[str], addresses: Mapping[str, str]) -> bytes:
+    """What is owed for a whole record. `addresses`: email and phone, by which the crm knows contacts."""
+    return orjson.dumps({"do": "put", "data": data, "tags": list(tags), "addresses": dict(addresses)})
 
 
-def patch(changes: dict[str, object], tags: Sequence[str] | None, replace_fields: bool) -> bytes:
+def patch(
+    changes: dict[str, object],
+    tags: Sequence[str] | None,
+    replace_fields: bool,
+    addresses: Mapping[str, str],
+) -> bytes:
     """What is owed for a change of some of it; None leaves the tags alone."""
     return orjson.dumps(
         {
@@ -39,6 +44,7 @@ def patch(changes: dict[str, object], tags: Sequence[str] | None, replace_fields
             "data": changes,
             "tags": list(tags) if tags is not None else None,
             "replace": replace_fields,
+            "addresses": dict(addresses),
         }
     )
 
@@ -60,9 +66,10 @@ def both(first: bytes, then: bytes) -> bytes:
         known = whole or old["replace"] or new["replace"]
         data["fields"] = {k: v for k, v in fields.items() if v is not None} if known else fields
     tags = new["tags"] if new["tags"] is not None else old["tags"]
+    addresses = {**old.get("addresses", {}), **new.get("addresses", {})}
     if whole:
-        return put(data, tags)
-    return patch(data, tags, bool(old.get("replace")) or new["replace"])
+        return put(data, tags, addresses)
+    return patch(data, tags, bool(old.get("replace")) or new["replace"], addresses)
 
 
 def check_size(owed: bytes) -> None:
@@ -113,7 +120,7 @@ class CrmRecords:
                 tags=owed["tags"],  # type: ignore[arg-type]
             )
             await self._stub.PutRecord(
-                pb.PutRecordRequest(record=record, revision=revision), timeout=_TIMEOUT_S
+                pb.PutRecordRequest(record=record, revision=revision, **_addresses(owed)), timeout=_TIMEOUT_S
             )
         elif owed["do"] == "patch":
             request = pb.PatchRecordRequest(
@@ -124,6 +131,7 @@ class CrmRecords:
                 replace_tags=owed["tags"] is not None,
                 replace_fields=bool(owed["replace"]),
                 revision=revision,
+                **_addresses(owed),
             )
             await self._stub.PatchRecord(request, timeout=_TIMEOUT_S)
         else:
@@ -145,3 +153,10 @@ class CrmRecords:
                 # One that the crm service refuses must not hold up the others.
                 log.error("crm_refuses_write", contact_id=str(contact_id), code=str(code))
         return False
+
+
+def _addresses(owed: Mapping[str, object]) -> dict[str, str]:
+    """Those that are told; one that is told empty is gone."""
+    told = owed.get("addresses") or {}
+    assert isinstance(told, dict)
+    return {name: told[name] for name in ("email", "phone") if name in told}

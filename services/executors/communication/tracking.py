@@ -121,7 +121,7 @@ def _happening(kind: str, told: Told, request: Callback, attributes: JsonObject)
     account_id, execution_id, step_id, visit = told.effect
     said = [kind, account_id, execution_id, step_id, visit]
     if kind != "email_unsubscribed":
-        said += [request.received_at.isoformat(), request.url]
+        said += [request.received_at.isoformat(), request.url, sorted(attributes.items())]
     return Happening(
         id=sha256("\n".join(map(str, said)).encode()).hexdigest()[:32],
         type=kind,

@@ -26,16 +26,22 @@ from services.executors.crm.records import merged
 names = st.sampled_from(["a", "b", "c"])
 values = st.one_of(st.none(), st.integers(0, 3))
 patches = st.builds(
-    lambda data, fields, tags, replace: crm_records.patch(
-        {**data, **({"fields": fields} if fields is not None else {})}, tags, replace and fields is not None
+    lambda data, fields, tags, replace, addresses: crm_records.patch(
+        {**data, **({"fields": fields} if fields is not None else {})},
+        tags,
+        replace and fields is not None,
+        addresses,
     ),
     st.dictionaries(st.sampled_from(["first_name", "last_name"]), st.sampled_from(["", "x", "y"])),
     st.none() | st.dictionaries(names, values),
     st.none() | st.lists(names, unique=True),
     st.booleans(),
+    st.dictionaries(st.sampled_from(["email", "phone"]), st.sampled_from(["", "x", "y"])),
 )
 puts = st.builds(
-    lambda fields, tags: crm_records.put({"first_name": "p", "last_name": "p", "fields": fields}, tags),
+    lambda fields, tags: crm_records.put(
+        {"first_name": "p", "last_name": "p", "fields": fields}, tags, {"email": "p", "phone": ""}
+    ),
     st.dictionaries(names, st.integers(0, 3)),
     st.lists(names, unique=True),
 )
@@ -45,14 +51,22 @@ def carried_over(record: dict[str, Any], owed: bytes) -> dict[str, Any]:
     """What the crm service makes of it."""
     write = orjson.loads(owed)
     if write["do"] == "put":
-        return {"data": write["data"], "tags": write["tags"]}
+        return {"data": write["data"], "tags": write["tags"], "addresses": write["addresses"]}
     data = merged(record["data"], write["data"], replace_fields=write["replace"])
-    return {"data": data, "tags": write["tags"] if write["tags"] is not None else record["tags"]}
+    return {
+        "data": data,
+        "tags": write["tags"] if write["tags"] is not None else record["tags"],
+        "addresses": {**record["addresses"], **write["addresses"]},
+    }
 
 
 @given(puts | patches, patches, st.dictionaries(names, st.integers(0, 3)))
 def test_two_owed_writes_as_one_do_the_same(first: bytes, then: bytes, fields: dict[str, int]) -> None:
-    record = {"data": {"first_name": "old", "last_name": "old", "fields": fields}, "tags": ["old"]}
+    record = {
+        "data": {"first_name": "old", "last_name": "old", "fields": fields},
+        "tags": ["old"],
+        "addresses": {},
+    }
     both = crm_records.both(first, then)
     assert carried_over(record, both) == carried_over(carried_over(record, first), then)
     # Repeating it changes nothing more: it may be carried over twice.
