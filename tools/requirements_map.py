@@ -27,7 +27,6 @@ DEFERRED = {
     "R-TRIG-7": "in part: events by Kafka and by HTTP come with those transports",
     "R-LOG-4": "in part: page and limit over HTTP come with the HTTP API",
     "A-23": "in part: total_pages comes with the HTTP API",
-    "A-49": "STOP by text comes with the channels",
 }
 _HEAD = """# Requirements and their tests
 

@@ -45,7 +45,7 @@ def message_of(channel: Channel, config: bytes, contact: dict[str, Any]) -> Mess
     """What a step's rendered config and its contact make of it."""
     given = orjson.loads(config)
     category = CATEGORIES.get(str(given.get("category") or ""), Category.MARKETING)
-    named = str(given.get("to") or "").strip()
+    named = str(given.get("to") or given.get("recipient") or "").strip()
     own = address_of(channel, contact)
     return Message(channel, category, named or own, bool(named) and named != own)
 

@@ -22,6 +22,9 @@ _BY_EXTERNAL = f"""SELECT {_COLUMNS} FROM contact
 WHERE account_id = $1 AND external_id = $2 AND deleted_at IS NULL"""
 _IDS_OF = """SELECT external_id, contact_id FROM contact
 WHERE account_id = $1 AND external_id = ANY ($2::text[]) AND deleted_at IS NULL"""
+_OF_ADDRESS = """SELECT contact_id FROM contact
+WHERE account_id = $1 AND (email_hash = $2 OR phone_hash = $2) AND deleted_at IS NULL
+ORDER BY contact_id LIMIT 100"""
 _MANY = f"""SELECT {_COLUMNS} FROM contact
 WHERE account_id = $1 AND contact_id = ANY ($2::uuid[]) AND deleted_at IS NULL"""
 _PAGE = f"""SELECT {_COLUMNS} FROM contact WHERE account_id = $1 AND deleted_at IS NULL
@@ -99,6 +102,11 @@ async def ids_of(connection: asyncpg.Connection, account_id: int, names: Sequenc
     """Ids of those contacts that have these external ids."""
     rows = await connection.fetch(_IDS_OF, account_id, list(names))
     return {row["external_id"]: row["contact_id"] for row in rows}
+
+
+async def of_address(connection: asyncpg.Connection, account_id: int, address_hash: bytes) -> list[UUID]:
+    """Contacts that have an address, at most a hundred."""
+    return [row[0] for row in await connection.fetch(_OF_ADDRESS, account_id, address_hash)]
 
 
 async def page(

@@ -22,6 +22,7 @@ from wayfarer.execution.v1.execution_service_pb2_grpc import add_ExecutionServic
 from wayfarer.execution.v1.wait_service_pb2_grpc import add_WaitServiceServicer_to_server
 from wayfarer.execution.v1.workflow_service_pb2_grpc import add_WorkflowServiceServicer_to_server
 
+from dispatcher.intake import Intake
 from dispatcher.routing import Routing
 from execution_engine.store.hints import CHANGED, DUE, HintListener, HintSender
 from execution_engine.store.workflows import Outlines
@@ -36,7 +37,7 @@ from services.execution_api.editing_servicer import EditingServicer
 from services.execution_api.errors import translate
 from services.execution_api.event_servicer import EventServicer
 from services.execution_api.execution_servicer import ExecutionServicer
-from services.execution_api.intake import Intake
+from services.execution_api.providers import Providers
 from services.execution_api.scheduler import Scheduler
 from services.execution_api.showing import Engine
 from services.execution_api.starts import Starts
@@ -100,6 +101,7 @@ class _Parts:
     watching: Watching
     intake: Intake
     records: CrmRecords
+    providers: Providers
 
     def heard(self, accounts: frozenset[int] | None) -> None:
         """Something of these accounts has changed."""
@@ -133,7 +135,7 @@ def _servicers(parts: _Parts) -> list[Callable[[grpc.aio.Server], None]]:
         partial(add_EventServiceServicer_to_server, EventServicer(engine, parts.intake)),
         partial(add_ContactServiceServicer_to_server, ContactServicer(engine, parts.records)),
         partial(add_ConsentServiceServicer_to_server, ConsentServicer(engine)),
-        partial(add_AdminServiceServicer_to_server, AdminServicer(engine)),
+        partial(add_AdminServiceServicer_to_server, AdminServicer(engine, parts.providers)),
     ]
 
 
@@ -161,6 +163,7 @@ async def main(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -
         watching=Watching(),
         intake=Intake(pool, vault, outlines, due),
         records=CrmRecords(pool, vault, crm),
+        providers=Providers(channels),
     )
     await stack.enter_async_context(HintListener(settings.database_url, CHANGED, parts.heard))
     _sweep(stack, stop, parts)

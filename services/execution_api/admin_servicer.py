@@ -14,6 +14,7 @@ from execution_engine.store.accounts import account_transaction
 from execution_engine.store.admin import AccountView, KeyView, Role
 from services.execution_api import convert, paging, sending_settings
 from services.execution_api.auth import caller
+from services.execution_api.providers import Providers
 from services.execution_api.showing import Engine
 from services.runtime.interceptors import Context
 
@@ -23,8 +24,9 @@ _MOST_ACTIVE = 100_000
 class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
     """The rpcs of AdminService; the proto says what each does."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, providers: Providers) -> None:
         self._pool = engine.pool
+        self._providers = providers
 
     async def GetAccount(self, request: pb.GetAccountRequest, context: Context) -> pb.GetAccountResponse:
         account_id = _meant(request.account_id)
@@ -108,6 +110,26 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         async with account_transaction(self._pool, account_id) as connection:
             key = await admin.revoke(connection, account_id, UUID(request.key_id))
         return pb.RevokeApiKeyResponse(key=_key(key))
+
+    async def SetProvider(self, request: pb.SetProviderRequest, context: Context) -> pb.SetProviderResponse:
+        account_id = _meant(request.account_id)
+        settings = convert.plain(request.settings, "settings")
+        await self._providers.put(
+            account_id, request.channel, request.provider, settings, dict(request.credentials)
+        )
+        return pb.SetProviderResponse()
+
+    async def ListProviders(
+        self, request: pb.ListProvidersRequest, context: Context
+    ) -> pb.ListProvidersResponse:
+        listed = await self._providers.list(_meant(request.account_id))
+        return pb.ListProvidersResponse(providers=listed)
+
+    async def RemoveProvider(
+        self, request: pb.RemoveProviderRequest, context: Context
+    ) -> pb.RemoveProviderResponse:
+        await self._providers.remove(_meant(request.account_id), request.channel)
+        return pb.RemoveProviderResponse()
 
 
 def _require(role: Role) -> None:

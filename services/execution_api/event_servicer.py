@@ -8,6 +8,7 @@ import orjson
 from wayfarer.event.v1 import event_pb2, event_service_pb2_grpc
 from wayfarer.event.v1 import event_service_pb2 as pb
 
+from dispatcher.intake import Intake
 from execution_engine.errors import InvalidValue, NotFound, WayfarerError
 from execution_engine.receipts import Consequence
 from execution_engine.store import contacts, event_reads, refusals, workflows
@@ -16,7 +17,6 @@ from execution_engine.store.event_reads import EventView
 from execution_engine.store.events import Answer, Arrival
 from services.execution_api import convert, paging
 from services.execution_api.auth import caller
-from services.execution_api.intake import Intake
 from services.execution_api.showing import Engine
 from services.runtime.interceptors import Context
 

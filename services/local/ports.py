@@ -66,6 +66,14 @@ class Ports:
     def postgres(self) -> int:
         return self.base + 32
 
+    @property
+    def gateway(self) -> int:
+        return self.base + 33
+
+    @property
+    def gateway_metrics(self) -> int:
+        return self.base + 34
+
     def all(self) -> list[int]:
         """Every port of the stack."""
         executors = [port for f in FAMILIES for port in (self.executor(f), self.executor_metrics(f))]
@@ -78,6 +86,8 @@ class Ports:
             self.receiver,
             self.sandboxes,
             self.postgres,
+            self.gateway,
+            self.gateway_metrics,
         ]
         return own + executors + workers
 

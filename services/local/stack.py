@@ -17,6 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.local import bootstrap
 from services.local.binaries import reachable
+from services.local.demo_providers import choose_sandboxes
 from services.local.ports import FAMILIES, MOST_WORKERS, Ports, reserve
 from services.local.postgres import Postgres
 from services.local.state_files import AlreadyHeld, exclusive, make_folder, write_private
@@ -83,6 +84,11 @@ class Stack:
         return f"http://{_HOST}:{self.ports.receiver}"
 
     @property
+    def gateway_url(self) -> str:
+        """Where providers' callbacks and recipients' clicks come in."""
+        return f"http://{_HOST}:{self.ports.gateway}"
+
+    @property
     def sandboxes_url(self) -> str:
         """The providers' sandboxes, each in a folder of its own."""
         return f"http://{_HOST}:{self.ports.sandboxes}"
@@ -119,6 +125,7 @@ class Stack:
         for _ in range(self._workers):
             await self.start_worker()
         await self.wait_ready()
+        await choose_sandboxes(self.address, self.api_key, self.sandboxes_url)
         self._running = True
         self._stack.callback(self._tell_stopped)
         self._tell()
@@ -170,6 +177,8 @@ class Stack:
             {
                 "WAYFARER_LISTEN": f"{_HOST}:{ports.sandboxes}",
                 "WAYFARER_STORE": str(self.state_dir / "sandboxes.jsonl"),
+                "WAYFARER_CALLBACKS_TO": self.gateway_url,
+                "WAYFARER_CALLBACKS_ACCOUNT": str(self.prepared.account_id),
             },
         )
         for family in FAMILIES:
@@ -185,6 +194,7 @@ class Stack:
                     "WAYFARER_SMTP_PORT": str(ports.smtp),
                     "WAYFARER_MAIL_FROM": "hello@wayfarer.example",
                     "WAYFARER_PROVIDER_ALLOW": f"{_HOST}:{ports.sandboxes},{_HOST}:{ports.smtp}",
+                    "WAYFARER_PUBLIC_URL": self.gateway_url,
                     "WAYFARER_WEBHOOK_ALLOW": f"{_HOST}:{ports.receiver}",
                     "WAYFARER_WEBHOOK_SECRET": self.prepared.webhook_secret,
                     "WAYFARER_CUSTOM_CODE": "on",
@@ -200,6 +210,18 @@ class Stack:
                 "WAYFARER_METRICS_PORT": str(ports.api_metrics),
             },
         )
+        yield (
+            "gateway",
+            "services.gateway",
+            common
+            | {
+                "WAYFARER_DATABASE_URL": self.prepared.dsns["wayfarer_api"],
+                "WAYFARER_LISTEN": f"{_HOST}:{ports.gateway}",
+                "WAYFARER_COMMUNICATION_TARGET": f"{_HOST}:{ports.executor('communication')}",
+                "WAYFARER_PUBLIC_URL": self.gateway_url,
+                "WAYFARER_METRICS_PORT": str(ports.gateway_metrics),
+            },
+        )
 
     async def wait_ready(self, timeout_s: float = _READY_S) -> None:
         """Waits until every process answers. Raises StackError naming those that do not."""
@@ -208,6 +230,7 @@ class Stack:
             "mailbox": self.ports.smtp,
             "receiver": self.ports.receiver,
             "sandboxes": self.ports.sandboxes,
+            "gateway": self.ports.gateway,
         }
         ports |= {
             name: self.ports.worker_metrics(int(name.removeprefix("worker-")))
@@ -237,6 +260,7 @@ class Stack:
             "mailbox_url": self.mailbox_url,
             "receiver_url": self.receiver_url,
             "sandboxes_url": self.sandboxes_url,
+            "gateway_url": self.gateway_url,
             "pid": os.getpid(),
             "postgres_pid": self.postgres.pid,
             "pids": self.supervisor.pids(),

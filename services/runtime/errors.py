@@ -77,6 +77,17 @@ async def abort(context: "grpc.aio.ServicerContext[object, object]", failure: St
     )
 
 
+def violations_of(error: grpc.aio.AioRpcError) -> list[Violation]:
+    """The violations another of our servers found; none if its error names no fields."""
+    metadata = error.trailing_metadata() or ()
+    raw = next((value for key, value in metadata if key == "grpc-status-details-bin"), b"")
+    found = BadRequest()
+    for detail in Status.FromString(raw if isinstance(raw, bytes) else raw.encode()).details:
+        if detail.Unpack(found):
+            return [Violation(one.field, one.description, one.reason) for one in found.field_violations]
+    return []
+
+
 def code_name(number: int) -> str:
     """Name a gRPC status code, e.g. 3 → "INVALID_ARGUMENT"."""
     code = _CODES.get(number)

@@ -111,4 +111,5 @@ ACTION: Final = ActionDefinition(
     contact_fields=("phone",),
     sensitive_fields=("to", "text", "audio_url", "connect_to"),
     lanes=("voice",),
+    channel="voice",
 )

@@ -4,7 +4,7 @@ A call is PENDING once the provider has it; its last status callback ends it, or
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, StringConstraints
 
@@ -38,6 +38,9 @@ class CallConfig(ActionConfig):
     voice: Annotated[Word, Field(description="Who says the text, as the provider names voices.")] = ""
     language: Annotated[Word, Field(description="Its language, e.g. en-GB.")] = ""
     ring_timeout_s: Annotated[int, Field(ge=1, le=600)] = 60
+    category: Annotated[
+        Literal["marketing", "transactional"], Field(description="Marketing asks consent and quiet hours.")
+    ] = "marketing"
 
 
 ConfigT = TypeVar("ConfigT", bound=CallConfig)

@@ -44,6 +44,9 @@ class Attachment(ActionConfig):
 class Config(ActionConfig):
     """The message."""
 
+    category: Annotated[
+        Literal["marketing", "transactional"], Field(description="Marketing asks consent and quiet hours.")
+    ] = "marketing"
     recipient: Annotated[
         str | None,
         StringConstraints(strip_whitespace=True, pattern=r"^[0-9]{0,32}$"),
@@ -145,4 +148,5 @@ ACTION: Final = ActionDefinition(
     contact_fields=("messenger_id", "messenger_last_inbound", "fields"),
     sensitive_fields=("recipient", "text", "attachment"),
     lanes=("messenger",),
+    channel="messenger",
 )

@@ -46,7 +46,9 @@ class Config(ActionConfig):
     validity_period: Annotated[
         int | None, Field(ge=1, le=36_000, description="Seconds after which it is not sent any more.")
     ] = None
-    category: Literal["marketing", "transactional"] = "marketing"
+    category: Annotated[
+        Literal["marketing", "transactional"], Field(description="Marketing asks consent and quiet hours.")
+    ] = "marketing"
 
     @model_validator(mode="after")
     def _check(self) -> "Config":
@@ -132,4 +134,5 @@ ACTION: Final = ActionDefinition(
     contact_fields=("phone",),
     sensitive_fields=("to", "body", "media_url"),
     lanes=("sms",),
+    channel="sms",
 )

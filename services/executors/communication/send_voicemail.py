@@ -86,4 +86,5 @@ ACTION: Final = ActionDefinition(
     contact_fields=("phone",),
     sensitive_fields=("to", "text", "audio_url"),
     lanes=("voice",),
+    channel="voice",
 )

@@ -86,7 +86,8 @@ class Offered(Generic[P_co]):
         """Give the choice in its stored form. Raises ChoiceRefusedError naming every fault."""
         violations: list[Violation] = []
         settings = _read(self.settings, account.settings, "settings", violations)
-        credentials = _read(self.credentials, account.credentials, "credentials", violations)
+        read = _read(self.credentials, account.credentials, "credentials", violations)
+        credentials = {name: value for name, value in read.items() if value}
         if violations:
             raise ChoiceRefusedError(violations)
         return ProviderAccount(

@@ -77,6 +77,21 @@ class AdminServiceStub:
                 request_serializer=wayfarer_dot_admin_dot_v1_dot_admin__service__pb2.RevokeApiKeyRequest.SerializeToString,
                 response_deserializer=wayfarer_dot_admin_dot_v1_dot_admin__service__pb2.RevokeApiKeyResponse.FromString,
                 _registered_method=True)
+        self.SetProvider = channel.unary_unary(
+                '/wayfarer.admin.v1.AdminService/SetProvider',
+                request_serializer=wayfarer_dot_admin_dot_v1_dot_admin__service__pb2.SetProviderRequest.SerializeToString,
+                response_deserializer=wayfarer_dot_admin_dot_v1_dot_admin__service__pb2.SetProviderResponse.FromString,
+                _registered_method=True)
+        self.ListProviders = channel.unary_unary(
+                '/wayfarer.admin.v1.AdminService/ListProviders',
+                request_serializer=wayfarer_dot_admin_dot_v1_dot_admin__service__pb2.ListProvidersRequest.SerializeToString,
+                response_deserializer=wayfarer_dot_admin_dot_v1_dot_admin__service__pb2.ListProvidersResponse.FromString,
+                _registered_method=True)
+        self.RemoveProvider = channel.unary_unary(
+                '/wayfarer.admin.v1.AdminService/RemoveProvider',
+                request_serializer=wayfarer_dot_admin_dot_v1_dot_admin__service__pb2.RemoveProviderRequest.SerializeToString,
+                response_deserializer=wayfarer_dot_admin_dot_v1_dot_admin__service__pb2.RemoveProviderResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -149,6 +164,32 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetProvider(self, request, context):
+        """SetProvider chooses the account's provider for a channel, or changes that choice. Credentials are written
+        only: nothing gives them back.
+        Errors: INVALID_ARGUMENT VALUES_INVALID naming each setting or credential at fault, NOT_FOUND for a channel
+        or provider that is not offered, UNAVAILABLE EXECUTOR_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProviders(self, request, context):
+        """ListProviders shows the account's choices, and which credentials are set.
+        Errors: UNAVAILABLE EXECUTOR_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveProvider(self, request, context):
+        """RemoveProvider forgets a choice and its credentials; forgetting it again is no error.
+        Errors: NOT_FOUND for a channel that is not offered, UNAVAILABLE EXECUTOR_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -191,6 +232,21 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.RevokeApiKey,
                     request_deserializer=wayfarer_dot_admin_dot_v1_dot_admin__service__pb2.RevokeApiKeyRequest.FromString,
                     response_serializer=wayfarer_dot_admin_dot_v1_dot_admin__service__pb2.RevokeApiKeyResponse.SerializeToString,
+            ),
+            'SetProvider': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetProvider,
+                    request_deserializer=wayfarer_dot_admin_dot_v1_dot_admin__service__pb2.SetProviderRequest.FromString,
+                    response_serializer=wayfarer_dot_admin_dot_v1_dot_admin__service__pb2.SetProviderResponse.SerializeToString,
+            ),
+            'ListProviders': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProviders,
+                    request_deserializer=wayfarer_dot_admin_dot_v1_dot_admin__service__pb2.ListProvidersRequest.FromString,
+                    response_serializer=wayfarer_dot_admin_dot_v1_dot_admin__service__pb2.ListProvidersResponse.SerializeToString,
+            ),
+            'RemoveProvider': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveProvider,
+                    request_deserializer=wayfarer_dot_admin_dot_v1_dot_admin__service__pb2.RemoveProviderRequest.FromString,
+                    response_serializer=wayfarer_dot_admin_dot_v1_dot_admin__service__pb2.RemoveProviderResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -412,6 +468,87 @@ class AdminService:
             '/wayfarer.admin.v1.AdminService/RevokeApiKey',
             wayfarer_dot_admin_dot_v1_dot_admin__service__pb2.RevokeApiKeyRequest.SerializeToString,
             wayfarer_dot_admin_dot_v1_dot_admin__service__pb2.RevokeApiKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetProvider(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wayfarer.admin.v1.AdminService/SetProvider',
+            wayfarer_dot_admin_dot_v1_dot_admin__service__pb2.SetProviderRequest.SerializeToString,
+            wayfarer_dot_admin_dot_v1_dot_admin__service__pb2.SetProviderResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProviders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wayfarer.admin.v1.AdminService/ListProviders',
+            wayfarer_dot_admin_dot_v1_dot_admin__service__pb2.ListProvidersRequest.SerializeToString,
+            wayfarer_dot_admin_dot_v1_dot_admin__service__pb2.ListProvidersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveProvider(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wayfarer.admin.v1.AdminService/RemoveProvider',
+            wayfarer_dot_admin_dot_v1_dot_admin__service__pb2.RemoveProviderRequest.SerializeToString,
+            wayfarer_dot_admin_dot_v1_dot_admin__service__pb2.RemoveProviderResponse.FromString,
             options,
             channel_credentials,
             insecure,

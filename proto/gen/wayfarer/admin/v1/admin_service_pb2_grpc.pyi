@@ -51,6 +51,20 @@ class AdminServiceStub:
     """RevokeApiKey ends a key, everywhere within five seconds.
     Errors: NOT_FOUND, FAILED_PRECONDITION LAST_ADMIN_KEY.
     """
+    SetProvider: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.SetProviderRequest, _admin_service_pb2.SetProviderResponse]
+    """SetProvider chooses the account's provider for a channel, or changes that choice. Credentials are written
+    only: nothing gives them back.
+    Errors: INVALID_ARGUMENT VALUES_INVALID naming each setting or credential at fault, NOT_FOUND for a channel
+    or provider that is not offered, UNAVAILABLE EXECUTOR_UNAVAILABLE.
+    """
+    ListProviders: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListProvidersRequest, _admin_service_pb2.ListProvidersResponse]
+    """ListProviders shows the account's choices, and which credentials are set.
+    Errors: UNAVAILABLE EXECUTOR_UNAVAILABLE.
+    """
+    RemoveProvider: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RemoveProviderRequest, _admin_service_pb2.RemoveProviderResponse]
+    """RemoveProvider forgets a choice and its credentials; forgetting it again is no error.
+    Errors: NOT_FOUND for a channel that is not offered, UNAVAILABLE EXECUTOR_UNAVAILABLE.
+    """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """AdminService needs a key with the role ADMIN, or PLATFORM where an rpc says so. `account_id` may be set with a
@@ -136,6 +150,38 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_admin_service_pb2.RevokeApiKeyResponse]:
         """RevokeApiKey ends a key, everywhere within five seconds.
         Errors: NOT_FOUND, FAILED_PRECONDITION LAST_ADMIN_KEY.
+        """
+
+    @_abc_1.abstractmethod
+    def SetProvider(
+        self,
+        request: _admin_service_pb2.SetProviderRequest,
+        context: _aio.ServicerContext[_admin_service_pb2.SetProviderRequest, _abc.Awaitable[_admin_service_pb2.SetProviderResponse]],
+    ) -> _abc.Awaitable[_admin_service_pb2.SetProviderResponse]:
+        """SetProvider chooses the account's provider for a channel, or changes that choice. Credentials are written
+        only: nothing gives them back.
+        Errors: INVALID_ARGUMENT VALUES_INVALID naming each setting or credential at fault, NOT_FOUND for a channel
+        or provider that is not offered, UNAVAILABLE EXECUTOR_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def ListProviders(
+        self,
+        request: _admin_service_pb2.ListProvidersRequest,
+        context: _aio.ServicerContext[_admin_service_pb2.ListProvidersRequest, _abc.Awaitable[_admin_service_pb2.ListProvidersResponse]],
+    ) -> _abc.Awaitable[_admin_service_pb2.ListProvidersResponse]:
+        """ListProviders shows the account's choices, and which credentials are set.
+        Errors: UNAVAILABLE EXECUTOR_UNAVAILABLE.
+        """
+
+    @_abc_1.abstractmethod
+    def RemoveProvider(
+        self,
+        request: _admin_service_pb2.RemoveProviderRequest,
+        context: _aio.ServicerContext[_admin_service_pb2.RemoveProviderRequest, _abc.Awaitable[_admin_service_pb2.RemoveProviderResponse]],
+    ) -> _abc.Awaitable[_admin_service_pb2.RemoveProviderResponse]:
+        """RemoveProvider forgets a choice and its credentials; forgetting it again is no error.
+        Errors: NOT_FOUND for a channel that is not offered, UNAVAILABLE EXECUTOR_UNAVAILABLE.
         """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _aio.Server) -> None: ...

@@ -24,7 +24,7 @@ _BATCH = 200
 
 
 class Intake:
-    """One per API process."""
+    """One per process that takes events in."""
 
     def __init__(self, pool: asyncpg.Pool, vault: ports.Vault, outlines: Outlines, due: HintSender) -> None:
         self._pool = pool

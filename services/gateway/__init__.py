@@ -1,0 +1,1 @@
+"""The HTTP edge: what providers and recipients of messages ask of us."""

@@ -1,0 +1,100 @@
+"""Entry point `python -m services.gateway`: HTTP for providers' callbacks and recipients' clicks."""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from dispatcher.intake import Intake
+from execution_engine.store.hints import DUE, HintSender
+from execution_engine.store.workflows import Outlines
+from services.gateway.callbacks import Callbacks
+from services.runtime import metrics
+from services.runtime.config import HostPort, host_port, integer, number, path, setting, text
+from services.runtime.database import open_pool
+from services.runtime.grpc_client import open_channel
+from services.runtime.keyring import Keyring
+from services.runtime.metrics import RpcDurations
+from services.runtime.process import launch
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the gateway needs to know."""
+
+    listen: HostPort = setting("WAYFARER_LISTEN", host_port, help="Where HTTP is served.")
+    database_url: str = setting("WAYFARER_DATABASE_URL", text, secret=True, help="DSN of role wayfarer_api.")
+    keyring: Path = setting("WAYFARER_KEYRING", path, help="The keyring file.")
+    communication: HostPort = setting(
+        "WAYFARER_COMMUNICATION_TARGET", host_port, help="The family that sends messages."
+    )
+    public_url: str = setting("WAYFARER_PUBLIC_URL", text, help="Where the world reaches this process.")
+    metrics_port: int = setting("WAYFARER_METRICS_PORT", integer(0, 65535), default=0, help="0 for none.")
+    log_level: str = setting("WAYFARER_LOG_LEVEL", text, default="INFO", help="Lowest level logged.")
+    otlp_endpoint: str = setting("OTEL_EXPORTER_OTLP_ENDPOINT", text, default="", help="Empty for no traces.")
+    trace_ratio: float = setting("OTEL_TRACES_SAMPLER_ARG", number(0, 1), default=0.01, help="Share traced.")
+
+
+async def main(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -> None:
+    """Opens every part on the stack, in order of need, and serves until told to stop."""
+    registry = CollectorRegistry()
+    vault = Keyring.load(settings.keyring)
+    await stack.enter_async_context(metrics.serve(settings.metrics_port, registry=registry))
+    pool = await stack.enter_async_context(
+        open_pool(settings.database_url, name="wayfarer gateway", min_size=1, max_size=8)
+    )
+    durations = RpcDurations("client", registry)
+    family = await stack.enter_async_context(open_channel(settings.communication, durations=durations))
+    due = await stack.enter_async_context(HintSender(pool, DUE))
+    callbacks = Callbacks(pool, vault, Intake(pool, vault, Outlines(vault), due), family, settings.public_url)
+    application = Starlette(routes=[Route("/healthz", _healthy), *callbacks.routes()])
+    await stack.enter_async_context(_served(application, settings.listen))
+    await stop.wait()
+
+
+async def _healthy(request: Request) -> Response:
+    return PlainTextResponse("ok\n")
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to whoever runs the process."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@asynccontextmanager
+async def _served(application: Starlette, listen: HostPort) -> AsyncIterator[None]:
+    """Serves it; leaving lets requests under way end."""
+    config = uvicorn.Config(
+        application,
+        host=listen.host,
+        port=listen.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+        lifespan="off",
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(), name="http")
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving
+
+
+if __name__ == "__main__":
+    sys.exit(launch("gateway", Settings, main))
