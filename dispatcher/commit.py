@@ -18,11 +18,12 @@ from dispatcher.flights import Sink
 from dispatcher.settings import WorkerSettings
 from execution_engine import ports
 from execution_engine.advance import advance
+from execution_engine.definition.program import ActionStep
 from execution_engine.model import LogEvent, LogRow, Status
 from execution_engine.moves import Gate, Hold
-from execution_engine.outcome import Claimed, Event
+from execution_engine.outcome import Claimed, Event, Succeeded
 from execution_engine.run import Run
-from execution_engine.store import commits, leases
+from execution_engine.store import changes, commits, leases
 from execution_engine.store.commits import Move
 from execution_engine.store.faults import DATABASE_FAULTS
 
@@ -137,10 +138,10 @@ class Committer:
     async def _once(self, batch: list[Pending]) -> list[Pending]:
         """One transaction; returns what must fly again."""
         async with self._pool.acquire() as connection:
-            now: datetime = await connection.fetchval("SELECT wf_now()")
+            now, heard = await changes.now_and_listening(connection, _telling(batch))
             moves = self._advance(batch, now)
             ready = [move for move in moves if not move.result.refresh]
-            written = await self._write(connection, ready, now) if ready else set()
+            written = await self._write(connection, ready, now, heard) if ready else set()
         landed: list[Move] = []
         again: list[Pending] = []
         stale: list[Pending] = []
@@ -195,11 +196,17 @@ class Committer:
             self._reconcile(asked)
         return moves
 
-    async def _write(self, connection: asyncpg.Connection, moves: Sequence[Move], now: datetime) -> set[UUID]:
+    async def _write(
+        self,
+        connection: asyncpg.Connection,
+        moves: Sequence[Move],
+        now: datetime,
+        heard: set[tuple[int, str]],
+    ) -> set[UUID]:
         """Writes the moves; a row that poisons the batch is found by halving and left out."""
         try:
             async with connection.transaction():
-                return await commits.commit(connection, self._vault, now, moves)
+                return await commits.commit(connection, self._vault, now, moves, heard)
         except Exception as error:
             # Only a row's own fault is looked for; a fault of the database is waited out by the caller.
             state = getattr(error, "sqlstate", None) or ""
@@ -210,8 +217,8 @@ class Committer:
                 self._lost([moves[0].run])
                 return set()
         middle = len(moves) // 2
-        written = await self._write(connection, moves[:middle], now)
-        return written | await self._write(connection, moves[middle:], now)
+        written = await self._write(connection, moves[:middle], now, heard)
+        return written | await self._write(connection, moves[middle:], now, heard)
 
     async def _sift(self, batch: list[Pending]) -> list[Pending]:
         """Reads rows again whose write is in doubt: written after all, still to be written, or lost."""
@@ -266,6 +273,18 @@ class Committer:
             pending.restore(row)
             restored.append(pending)
         return restored
+
+
+def _telling(batch: Sequence[Pending]) -> dict[int, set[str]]:
+    """Event types, by account, that the outcomes at hand may be."""
+    types: dict[int, set[str]] = {}
+    for pending in batch:
+        event, run = pending.event, pending.run
+        if isinstance(event, Succeeded) and event.output and run.program is not None:
+            step = run.program.steps[run.step] if pending.move is None else pending.move.result.ended_step
+            if isinstance(step, ActionStep) and step.emits:
+                types.setdefault(run.account_id, set()).update(name for name, _ in step.emits)
+    return types
 
 
 def _is_written(standing: commits.Standing, run: Run) -> bool:

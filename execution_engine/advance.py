@@ -12,7 +12,6 @@ import orjson
 
 from execution_engine import retry
 from execution_engine.definition.program import ActionStep, DeliveryClass, OnUnknown
-from execution_engine.journal import Journal
 from execution_engine.model import BlockedOn, ErrorClass, Failure, LogEvent, OutcomeCode, Status
 from execution_engine.moves import Advance, Gate, Hold
 from execution_engine.outcome import (
@@ -47,18 +46,14 @@ def advance(
     return _Mover(run, now, draw, hold, gate).move(event)
 
 
-class _Mover:
+class _Mover(Walk):
     """One advance: what ended, and what that means."""
 
-    __slots__ = ("draw", "journal", "now", "run", "steps", "walk")
+    __slots__ = ("draw",)
 
     def __init__(self, run: Run, now: datetime, draw: float, hold: Hold, gate: Gate | None) -> None:
-        self.walk = Walk(run, now, hold, gate)
-        self.run = run
-        self.steps = self.walk.steps
-        self.now = now
+        super().__init__(run, now, hold, gate)
         self.draw = draw
-        self.journal: Journal = self.walk.journal
 
     def move(self, event: Event) -> Advance:
         match event:
@@ -70,11 +65,11 @@ class _Mover:
                 self._failed(event)
             case Skipped():
                 self._unsent()
-                self.walk.result.contact_changes = event.contact_changes
+                self.result.contact_changes = event.contact_changes
                 self.journal.end_attempt(
                     self._action(), LogEvent.ACTION_SKIPPED, OutcomeCode.SKIPPED, event.failure
                 )
-                self.walk.go(self._action().next)
+                self.go(self._action().next)
             case Deferred():
                 self.journal.end_attempt(
                     self._action(), LogEvent.ACTION_DEFERRED, OutcomeCode.DEFERRED, event.failure
@@ -96,16 +91,16 @@ class _Mover:
                 assert_never(event)
         if (self.run.ask or self.run.signals) and self.run.status is Status.WAITING:
             self._heed()
-        return self.walk.result
+        return self.result
 
     def _heed(self) -> None:
         """What was asked meanwhile also holds for a run that comes to rest by itself."""
         run = self.run
         end = first(run.signals, SignalKind.END)
         if end is not None and not run.attempt_open:
-            self.walk.outside(end)
+            self.outside(end)
         elif run.ask & Ask.PAUSE:
-            self.walk.pause(run.blocked_on, run.wake_at)
+            self.pause(run.blocked_on, run.wake_at)
         run.ask = 0
 
     # Taking up a run
@@ -120,15 +115,15 @@ class _Mover:
                     ErrorClass.INDETERMINATE, "wayfarer", "CRASH_LIMIT", "the step kept losing its worker"
                 )
                 run.attempt_open = False
-                self.walk.fail("crash_limit", failure)
+                self.fail("crash_limit", failure)
                 return
         if run.attempt_open:
-            self.walk.result.reconcile = self._action()
+            self.result.reconcile = self._action()
             run.status = Status.ACTIVE
         elif fresh:
-            self.walk.start()
+            self.start()
         else:
-            self.walk.take_up(event.blocked_on)
+            self.take_up(event.blocked_on)
 
     # Ends of attempts
 
@@ -139,14 +134,14 @@ class _Mover:
         if event.output and step.id in run.program.outputs_read:
             run.outputs[step.id] = orjson.loads(event.output)
             run.state_changed = True
-        result = self.walk.result
+        result = self.result
         result.contact_changes, result.output = event.contact_changes, event.output
         result.ended_step, result.config = step, run.config
-        self.walk.go(step.next)
+        self.go(step.next)
 
     def _failed(self, event: Failed) -> None:
         run, step, failure = self.run, self._action(), event.failure
-        self.walk.result.contact_changes = event.contact_changes
+        self.result.contact_changes = event.contact_changes
         if event.certainty is Certainty.INDETERMINATE and step.delivery_class in _NEVER_TWICE:
             self._ended(LogEvent.ACTION_FAILED, OutcomeCode.UNKNOWN, failure)
             self._decide_unknown()
@@ -169,13 +164,13 @@ class _Mover:
             reason = failure.error_class.name.lower()
         if event.certainty is Certainty.NOT_DONE:
             self._unsent()
-        self.walk.give_up(step, fails=kind is Disposition.FAIL, reason=reason, failure=failure)
+        self.give_up(step, fails=kind is Disposition.FAIL, reason=reason, failure=failure)
 
     def _unsent(self) -> None:
         """A message that was not sent, and will not be, does not count as one."""
         step = self._action()
         if step.channel is not None:
-            self.walk.result.unsent = step.id, self.run.visit
+            self.result.unsent = step.id, self.run.visit
 
     def _schedule_retry(self, step: ActionStep, failure: Failure, retry_after_s: float | None) -> None:
         delay = retry.delay_s(
@@ -217,16 +212,16 @@ class _Mover:
     def _try_again(self) -> None:
         self.journal.spill_start()
         self.run.attempt_open = False
-        self.walk.stay()
+        self.stay()
 
     def _decide_unknown(self) -> None:
         step = self._action()
         self.journal.note(LogEvent.OUTCOME_UNKNOWN, OutcomeCode.UNKNOWN)
         match step.on_unknown:
             case OnUnknown.CONTINUE:
-                self.walk.go(step.next)
+                self.go(step.next)
             case OnUnknown.FAIL:
-                self.walk.fail("outcome_unknown", None)
+                self.fail("outcome_unknown", None)
             case OnUnknown.HOLD:
                 run = self.run
                 run.status, run.blocked_on, run.wake_at = Status.PAUSED, BlockedOn.OPERATOR, None
@@ -241,7 +236,7 @@ class _Mover:
         self.journal.end_attempt(self._action(), event, outcome, failure, output)
 
     def _wait(self, reason: BlockedOn, seconds: float) -> None:
-        self.walk.wait_until(reason, self.now + timedelta(seconds=seconds))
+        self.wait_until(reason, self.now + timedelta(seconds=seconds))
 
     def _action(self) -> ActionStep:
         step = self.steps[self.run.step]

@@ -1,7 +1,7 @@
 """What a move of a run comes to, and what may hold it up; walk.py makes it, commit writes it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, IntEnum
 
@@ -46,7 +46,6 @@ Gate = Callable[[Run, ActionStep], Blocked | None]
 """Asked before an attempt is opened, so that being blocked spends none."""
 
 
-@dataclass(slots=True)
 class Advance:
     """What to do with a run that has been moved: append `rows`, and then what `run.status` says.
 
@@ -57,7 +56,8 @@ class Advance:
     step and visit of a message that failed for good.
     """
 
-    rows: list[LogRow] = field(default_factory=list)
+    __slots__ = ("__dict__", "counts", "rows")
+    # Defaults on the class: one is made for every move, and few of these are ever set.
     begin: ActionStep | None = None
     reconcile: ActionStep | None = None
     listens: bool = False
@@ -65,7 +65,10 @@ class Advance:
     output: bytes = b""
     config: bytes = b""
     ended_step: ActionStep | None = None
-    counts: list[tuple[int, Count]] = field(default_factory=list)
     message: Message | None = None
     refresh: bool = False
     unsent: tuple[str, int] | None = None
+
+    def __init__(self) -> None:
+        self.rows: list[LogRow] = []
+        self.counts: list[tuple[int, Count]] = []

@@ -4,7 +4,7 @@ Only where some published version of the account listens for it. The event's id 
 key, so that an outcome told twice is one event; its cause travels along, so that loops are seen.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -17,6 +17,8 @@ from execution_engine.ids import new_id
 from execution_engine.moves import Advance
 from execution_engine.run import Run
 
+_NOW_AND_LISTENING = """SELECT wf_now(), ARRAY(SELECT DISTINCT account_id || ' ' || type FROM listening
+WHERE account_id = ANY ($1::bigint[]) AND type = ANY ($2::text[]))"""
 _LISTENING = """SELECT DISTINCT account_id, type FROM listening
 WHERE account_id = ANY ($1::bigint[]) AND type = ANY ($2::text[])"""
 _PUT = """INSERT INTO event_inbox
@@ -28,17 +30,28 @@ _MOST_ITEMS = 200
 Entry = tuple[int, UUID, str, str, datetime, bytes | None, bytes | None]
 
 
-async def tell(
-    connection: asyncpg.Connection, vault: ports.Vault, moved: Sequence[tuple[Run, Advance]], now: datetime
-) -> None:
-    """Puts the events of these outcomes into the inbox."""
-    telling = [(run, result) for run, result in moved if result.ended_step and result.ended_step.emits]
+async def now_and_listening(
+    connection: asyncpg.Connection, telling: Mapping[int, Collection[str]]
+) -> tuple[datetime, set[tuple[int, str]]]:
+    """The engine's now, and which of these event types, by account, somebody listens for."""
     if not telling:
-        return
-    accounts = sorted({run.account_id for run, _ in telling})
-    types = sorted({name for _, result in telling for name, _ in result.ended_step.emits})  # type: ignore[union-attr]
-    heard = {(row[0], row[1]) for row in await connection.fetch(_LISTENING, accounts, types)}
-    if heard:
+        return await connection.fetchval("SELECT wf_now()"), set()
+    types = {name for names in telling.values() for name in names}
+    row = await connection.fetchrow(_NOW_AND_LISTENING, list(telling), list(types))
+    pairs = (text.split(" ", 1) for text in row[1])
+    return row[0], {(int(account_id), name) for account_id, name in pairs}
+
+
+async def tell(
+    connection: asyncpg.Connection,
+    vault: ports.Vault,
+    moved: Sequence[tuple[Run, Advance]],
+    heard: set[tuple[int, str]],
+    now: datetime,
+) -> None:
+    """Puts the events of these outcomes into the inbox, where somebody listens for them."""
+    telling = [(run, result) for run, result in moved if result.ended_step and result.ended_step.emits]
+    if telling and heard:
         await put(
             connection, [e for run, result in telling for e in _entries(vault, run, result, heard, now)]
         )

@@ -67,12 +67,17 @@ class Standing:
 
 
 async def commit(
-    connection: asyncpg.Connection, vault: ports.Vault, now: datetime, moves: Sequence[Move]
+    connection: asyncpg.Connection,
+    vault: ports.Vault,
+    now: datetime,
+    moves: Sequence[Move],
+    heard: set[tuple[int, str]],
 ) -> set[UUID]:
     """Writes the moves inside the caller's transaction and returns the ids it wrote.
 
     An id not returned lost its lease, is locked by somebody else, or was decided on facts that are no longer
-    the newest (its move then says `refresh`): nothing of it was written.
+    the newest (its move then says `refresh`): nothing of it was written. `heard` are the event types, by
+    account, that somebody listens for.
     """
     gates = await _lock_gates(connection, moves)
     for move in moves:
@@ -100,7 +105,9 @@ async def commit(
     landed = [move for move in moves if move.run.execution_id in written]
     await _keep_intents(connection, landed)
     await counts.add(connection, [(m.run, m.result.counts) for m in landed])
-    await changes.tell(connection, vault, [(m.run, m.result) for m in landed if m.result.output], now)
+    if heard:
+        told = [(m.run, m.result) for m in landed if m.result.output]
+        await changes.tell(connection, vault, told, heard, now)
     await notices.add(connection, [m.run for m in landed if m.run.status is Status.FAILED], now)
     changed = [(m.run, m.result.contact_changes) for m in landed if m.result.contact_changes]
     await contact_changes.apply(connection, vault, changed, now)

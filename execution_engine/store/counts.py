@@ -49,29 +49,34 @@ class Tally:
     """Deltas gathered for one statement: a row per version."""
 
     def __init__(self) -> None:
-        self._versions: dict[Version, dict[str, list[int]]] = {}
+        self._versions: dict[Version, dict[tuple[str, Count], int]] = {}
 
-    def add(self, version: Version, step_id: str, what: Count) -> None:
-        """Counts one."""
-        deltas = self._versions.get(version)
-        if deltas is None:
-            deltas = self._versions[version] = {}
-        found = deltas.get(step_id)
+    def of(self, version: Version) -> dict[tuple[str, Count], int]:
+        """How often each thing happened at each step of a version; add to it."""
+        found = self._versions.get(version)
         if found is None:
-            found = deltas[step_id] = [0, 0, 0, 0]
-        place, by = _PLACE[what]
-        found[place] += by
+            found = self._versions[version] = {}
+        return found
 
     async def write(self, connection: asyncpg.Connection) -> None:
         """Appends them, in the caller's transaction."""
-        if self._versions:
+        rows = [(version, counted) for version, counted in self._versions.items() if counted]
+        if rows:
             await connection.execute(
                 _ADD,
-                [version[0] for version in self._versions],
-                [version[1] for version in self._versions],
-                [version[2] for version in self._versions],
-                [orjson.dumps(deltas).decode() for deltas in self._versions.values()],
+                [version[0] for version, _ in rows],
+                [version[1] for version, _ in rows],
+                [version[2] for version, _ in rows],
+                [_deltas(counted) for _, counted in rows],
             )
+
+
+def _deltas(counted: dict[tuple[str, Count], int]) -> str:
+    deltas: dict[str, list[int]] = {}
+    for (step_id, what), times in counted.items():
+        place, by = _PLACE[what]
+        deltas.setdefault(step_id, [0, 0, 0, 0])[place] += by * times
+    return orjson.dumps(deltas).decode()
 
 
 async def add(
@@ -80,10 +85,13 @@ async def add(
     """Counts what moves did."""
     tally = Tally()
     for run, counted in moved:
+        if not counted:
+            continue
+        assert run.program is not None
+        steps, mine = run.program.steps, tally.of((run.account_id, run.workflow_id, run.version))
         for position, what in counted:
-            assert run.program is not None
-            step_id = run.program.steps[position].id if position != END else ""
-            tally.add((run.account_id, run.workflow_id, run.version), step_id, what)
+            key = (steps[position].id if position != END else "", what)
+            mine[key] = mine.get(key, 0) + 1
     await tally.write(connection)
 
 

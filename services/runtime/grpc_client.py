@@ -23,7 +23,6 @@ from services.runtime.grpc_options import (
     keepalive,
     message_limits,
 )
-from services.runtime.interceptors import rpc_attributes
 from services.runtime.metrics import RpcDurations
 
 _BACKOFF_MIN_MS: Final = 100
@@ -106,7 +105,9 @@ class _UnaryTelemetry(grpc.aio.UnaryUnaryClientInterceptor):
         method = _text(client_call_details.method)
         if not telemetry.current_traceparent():
             return await self._timed(method, continuation, client_call_details, request)
-        with telemetry.open_span(method[1:], SpanKind.CLIENT, attributes=rpc_attributes(method)) as span:
+        with telemetry.open_span(
+            method[1:], SpanKind.CLIENT, attributes=telemetry.rpc_attributes(method)
+        ) as span:
             traced = _with_traceparent(client_call_details)
             call = await self._timed(method, continuation, traced, request)
             if span is not None:

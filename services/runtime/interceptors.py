@@ -171,7 +171,7 @@ class TelemetryInterceptor(AroundInterceptor):
             async with self._timed(method, context):
                 yield
             return
-        attributes = rpc_attributes(method)
+        attributes = telemetry.rpc_attributes(method)
         with telemetry.open_span(
             method[1:], SpanKind.SERVER, traceparent, attributes=attributes, mark_errors=False
         ) as span:
@@ -197,12 +197,6 @@ class TelemetryInterceptor(AroundInterceptor):
         finally:
             code = "CANCELLED" if cancelled else code_name(_code(context))
             self._durations.observe(method, code, time.perf_counter() - started)
-
-
-def rpc_attributes(method: str) -> dict[str, str | int | float | bool]:
-    """Give the semantic-convention attributes of "/package.Service/Method"."""
-    service, _, name = method[1:].partition("/")
-    return {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name}
 
 
 def _incident(method: str, error: BaseException) -> Status:

@@ -149,3 +149,9 @@ def parse_traceparent(traceparent: str) -> SpanContext | None:
 def _current_context() -> SpanContext | None:
     span = _current.get()
     return span.get_span_context() if span is not None else None
+
+
+def rpc_attributes(method: str) -> dict[str, str | int | float | bool]:
+    """Give the semantic-convention attributes of "/package.Service/Method"."""
+    service, _, name = method[1:].partition("/")
+    return {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name}

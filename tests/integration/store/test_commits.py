@@ -90,7 +90,7 @@ class Store:
     async def write(self, run: Run, move: Move, now: datetime) -> bool:
         """Commits one move; whether it was written."""
         async with self.worker.transaction():
-            return run.execution_id in await commits.commit(self.worker, self.vault, now, [move])
+            return run.execution_id in await commits.commit(self.worker, self.vault, now, [move], set())
 
     async def now(self) -> datetime:
         moment: datetime = await self.owner.fetchval("SELECT wf_now()")
@@ -189,7 +189,7 @@ async def test_a_step_is_all_there_or_not_at_all(store: Store) -> None:
     before = dict(await store.row(execution_id))
     transaction = store.worker.transaction()
     await transaction.start()
-    await commits.commit(store.worker, store.vault, now, [moved(run, Succeeded(), now)])
+    await commits.commit(store.worker, store.vault, now, [moved(run, Succeeded(), now)], set())
     await transaction.rollback()
     assert dict(await store.row(execution_id)) == before
     logged = "SELECT count(*) FROM execution_log WHERE execution_id = $1"
