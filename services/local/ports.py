@@ -44,7 +44,7 @@ class Ports:
         return self.base + 11 + FAMILIES.index(family)
 
     def executor_metrics(self, family: str) -> int:
-        return self.base + 21 + FAMILIES.index(family)
+        return self.base + 40 + FAMILIES.index(family)
 
     @property
     def smtp(self) -> int:
