@@ -88,6 +88,36 @@ async def test_an_event_that_arrives_while_paused_is_kept(client: Client) -> Non
     assert not any((await client.verify()).values())
 
 
+async def test_a_pause_asked_while_an_action_is_out_holds_before_the_next_step(
+    world: World, client: Client
+) -> None:
+    """R-STATE-6: the outcome in hand is kept, the request is not lost to it, and the next step does not begin."""
+    path = f"slow-{uuid4()}"
+    url = await world.misbehave(path, times=1, delay_ms=700)
+    steps = [
+        {"id": "call", "type": "webhook_call", "config": {"url": url}},
+        {"id": "after", "type": "add_tag", "config": {"tag": "after"}},
+    ]
+    workflow = await client.publish({"key": "slow", "steps": steps})
+    execution_id = (await client.start(workflow, (await client.contact()).id)).execution.id
+
+    async def is_out() -> bool:
+        return bool(await world.requests_at(path))
+
+    await until(is_out)
+    asked = await pause(client, execution_id)
+    assert asked.pause_requested
+    paused = await client.reaches(execution_id, "PAUSED")
+    names = await client.log_of(execution_id)
+    assert names[-2:] == ["action_completed", "paused"]
+    assert list((await client.read_contact(paused.contact_id)).tags) == []
+    await resume(client, execution_id)
+    ended, log = await client.watched_to_end(execution_id)
+    assert ended.status == B.EXECUTION_STATUS_COMPLETED
+    assert [e.step_id for e in log if e.event == "action_completed"] == ["call", "after"]
+    assert len(await world.requests_at(path)) == 1
+
+
 async def pauses(client: Client, execution_id: str) -> bool:
     """Whether a pause asked for took effect: asked during the last step, there was none to stop before."""
     async for change in client.watch(execution_id):
