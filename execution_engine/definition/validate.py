@@ -38,7 +38,18 @@ _SETTINGS = (
     "send_window",
 )
 _RETRY = ("max_retries", "base", "cap", "jitter")
-_STEP = ("id", "type", "config", "next", "on_error", "on_unknown", "retry", "timeout", "disabled")
+_STEP = (
+    "id",
+    "type",
+    "template",
+    "config",
+    "next",
+    "on_error",
+    "on_unknown",
+    "retry",
+    "timeout",
+    "disabled",
+)
 _CONTROL_KEYS = ("id", "type", "config", "next")
 _LONGEST_TIMEOUT_S = 3_600.0
 

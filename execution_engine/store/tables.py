@@ -400,3 +400,14 @@ message_intent = sa.Table(
     sa.Column("step_id", sa.Text, primary_key=True),
     sa.Column("visit", sa.SmallInteger, primary_key=True),
 )
+message_template = sa.Table(
+    "message_template",
+    METADATA,
+    sa.Column("account_id", sa.BigInteger, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("action_type", sa.Text, nullable=False),
+    sa.Column("content_sealed", sa.LargeBinary, nullable=False),
+    sa.Column("content_hash", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+)

@@ -142,8 +142,11 @@ async def publish(
     vault: ports.Vault,
     account_id: int,
     workflow: WorkflowView,
+    document: bytes,
 ) -> WorkflowView:
-    """Makes the draft the next version. The workflow must be locked. Raises WorkflowArchived."""
+    """Makes the draft, with its templates put in, the next version. It must be locked. Raises
+    WorkflowArchived.
+    """
     if workflow.status is WorkflowStatus.ARCHIVED:
         raise WorkflowArchived(workflow.key)
     version = workflow.published_version + 1
@@ -152,9 +155,9 @@ async def publish(
         account_id,
         workflow.workflow_id,
         version,
-        vault.seal(ports.DOCUMENT, account_id, workflow.draft),
+        vault.seal(ports.DOCUMENT, account_id, document),
     )
-    data = orjson.loads(workflow.draft)
+    data = orjson.loads(document)
     settings = settings_of(data)
     await connection.execute(
         _PUBLISH, account_id, workflow.workflow_id, version, settings.dedup_window_ms, int(settings.reentry)

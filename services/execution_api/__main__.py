@@ -19,6 +19,7 @@ from wayfarer.event.v1.event_service_pb2_grpc import add_EventServiceServicer_to
 from wayfarer.execution.v1.bulk_service_pb2_grpc import add_BulkServiceServicer_to_server
 from wayfarer.execution.v1.editing_service_pb2_grpc import add_EditingServiceServicer_to_server
 from wayfarer.execution.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
+from wayfarer.execution.v1.template_service_pb2_grpc import add_TemplateServiceServicer_to_server
 from wayfarer.execution.v1.wait_service_pb2_grpc import add_WaitServiceServicer_to_server
 from wayfarer.execution.v1.workflow_service_pb2_grpc import add_WorkflowServiceServicer_to_server
 
@@ -41,6 +42,7 @@ from services.execution_api.providers import Providers
 from services.execution_api.scheduler import Scheduler
 from services.execution_api.showing import Engine
 from services.execution_api.starts import Starts
+from services.execution_api.template_servicer import TemplateServicer
 from services.execution_api.wait_servicer import WaitServicer
 from services.execution_api.watching import Watching
 from services.execution_api.workflow_servicer import WorkflowServicer
@@ -61,6 +63,7 @@ _SERVICES = (
     "wayfarer.execution.v1.EditingService",
     "wayfarer.execution.v1.WaitService",
     "wayfarer.execution.v1.BulkService",
+    "wayfarer.execution.v1.TemplateService",
     "wayfarer.event.v1.EventService",
     "wayfarer.admin.v1.AdminService",
     "wayfarer.crm.v1.ContactService",
@@ -135,6 +138,7 @@ def _servicers(parts: _Parts) -> list[Callable[[grpc.aio.Server], None]]:
         partial(add_EventServiceServicer_to_server, EventServicer(engine, parts.intake)),
         partial(add_ContactServiceServicer_to_server, ContactServicer(engine, parts.records)),
         partial(add_ConsentServiceServicer_to_server, ConsentServicer(engine)),
+        partial(add_TemplateServiceServicer_to_server, TemplateServicer(engine)),
         partial(add_AdminServiceServicer_to_server, AdminServicer(engine, parts.providers)),
     ]
 

@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from wayfarer.execution.v1 import editing_service_pb2 as pb
 from wayfarer.execution.v1 import editing_service_pb2_grpc
 
-from execution_engine.definition import editing
+from execution_engine.definition import editing, message_templates
 from execution_engine.definition.compile import load_document
 from execution_engine.definition.document import Document
 from execution_engine.definition.editing import Edited
@@ -18,7 +18,7 @@ from execution_engine.definition.faults import Fault
 from execution_engine.definition.validate import validate, validate_step
 from execution_engine.errors import DraftChanged, WorkflowArchived, WorkflowInvalid, WorkflowNotEditable
 from execution_engine.model import WorkflowStatus
-from execution_engine.store import workflows
+from execution_engine.store import templates, workflows
 from execution_engine.store.accounts import account_transaction
 from execution_engine.store.workflows import WorkflowView
 from services.execution_api import convert
@@ -29,6 +29,8 @@ from services.runtime.interceptors import Context
 
 M = TypeVar("M", bound=Message)
 Edit = Callable[[dict[str, Any]], Edited]
+
+Known = Mapping[message_templates.Name, message_templates.MessageTemplate]
 
 
 class EditingServicer(editing_service_pb2_grpc.EditingServiceServicer):
@@ -89,7 +91,10 @@ class EditingServicer(editing_service_pb2_grpc.EditingServiceServicer):
         return pb.GetStepResponse(step=_step(document["steps"][place], place))
 
     async def ListSteps(self, request: pb.ListStepsRequest, context: Context) -> pb.ListStepsResponse:
-        return pb.ListStepsResponse(draft=self._draft(await self._read(request.workflow), {}))
+        view = await self._read(request.workflow)
+        async with account_transaction(self._engine.pool, caller().account_id) as connection:
+            known = await self._templates_of(connection, view)
+        return pb.ListStepsResponse(draft=self._draft(view, {}, known))
 
     async def _read(self, name: str) -> WorkflowView:
         account_id = caller().account_id
@@ -108,7 +113,8 @@ class EditingServicer(editing_service_pb2_grpc.EditingServiceServicer):
     async def _check(self, step: Mapping[str, Any]) -> None:
         """Raises WorkflowInvalid with every fault of the step itself, its executor's findings included."""
         catalogue = self._engine.routing.catalogue
-        faults = validate_step(step, catalogue)
+        step, wrong = await self._with_template(step)
+        faults = ([wrong] if wrong is not None else []) + validate_step(step, catalogue)
         info = catalogue.types.get(str(step.get("type")))
         config = step.get("config", {})
         if info is not None and isinstance(config, dict):
@@ -118,6 +124,15 @@ class EditingServicer(editing_service_pb2_grpc.EditingServiceServicer):
                 faults.append(Fault(path, told.rule, told.message))
         if faults:
             raise WorkflowInvalid(sorted(faults, key=lambda fault: fault.path))
+
+    async def _with_template(self, step: Mapping[str, Any]) -> tuple[Mapping[str, Any], Fault | None]:
+        if "template" not in step:
+            return step, None
+        account_id, engine = caller().account_id, self._engine
+        names = message_templates.named(Document({"steps": [step]}, {}))
+        async with account_transaction(engine.pool, account_id) as connection:
+            known = await templates.known(connection, engine.vault, account_id, names)
+        return message_templates.expanded_step(step, known)
 
     async def _edited(
         self,
@@ -134,14 +149,25 @@ class EditingServicer(editing_service_pb2_grpc.EditingServiceServicer):
             _require_editable(view, request)
             edited = edit(orjson.loads(view.draft))
             view = await workflows.replace_draft(connection, engine.vault, account_id, view, edited.document)
-            return show(edited, self._draft(view, edited.relinked))
+            known = await self._templates_of(connection, view)
+            return show(edited, self._draft(view, edited.relinked, known))
 
         key = key_of(method, request)
         return await answered(engine.pool, engine.vault, account_id, key, kind, work)
 
-    def _draft(self, view: WorkflowView, relinked: Mapping[str, str]) -> pb.Draft:
+    async def _templates_of(self, connection: asyncpg.Connection, view: WorkflowView) -> Known:
+        names = message_templates.named(load_document(view.draft))
+        return await templates.known(connection, self._engine.vault, caller().account_id, names)
+
+    def _draft(
+        self,
+        view: WorkflowView,
+        relinked: Mapping[str, str],
+        known: Known,
+    ) -> pb.Draft:
         document: Document = load_document(view.draft)
-        faults = validate(document, self._engine.routing.catalogue)
+        whole, faults = message_templates.expanded(document, known)
+        faults += validate(whole, self._engine.routing.catalogue)
         return pb.Draft(
             workflow=convert.workflow(view),
             steps=[_step(step, place) for place, step in enumerate(document.data["steps"])],

@@ -12,13 +12,14 @@ from wayfarer.execution.v1 import workflow_pb2, workflow_service_pb2_grpc
 from wayfarer.execution.v1 import workflow_service_pb2 as pb
 
 from execution_engine.bulk import BRISK, BulkKind, Chosen, Params
+from execution_engine.definition import message_templates
 from execution_engine.definition.compile import canonical_json, load_document
 from execution_engine.definition.document import Document, parse
 from execution_engine.definition.faults import Fault
 from execution_engine.definition.validate import action_configs, placed, validate
 from execution_engine.errors import WorkflowInvalid
 from execution_engine.model import LIVE, WorkflowStatus
-from execution_engine.store import bulk, counts, workflows
+from execution_engine.store import bulk, counts, templates, workflows
 from execution_engine.store.accounts import account_transaction
 from execution_engine.store.hints import HintSender
 from execution_engine.store.workflows import WorkflowView
@@ -43,7 +44,8 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
     ) -> pb.ApplyWorkflowResponse:
         account_id, vault = caller().account_id, self._engine.vault
         document = parse(request.document)
-        await self._check(document)
+        whole = await self._with_templates(account_id, document)
+        await self._check(whole)
         stored = canonical_json(document)
         if request.validate_only:
             data = document.data
@@ -59,7 +61,7 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
             view, created = await workflows.put_draft(connection, vault, account_id, stored)
             if request.publish:
                 view = await workflows.find(connection, vault, account_id, view.key, lock=True)
-                view = await workflows.publish(connection, vault, account_id, view)
+                view = await workflows.publish(connection, vault, account_id, view, canonical_json(whole))
             return pb.ApplyWorkflowResponse(workflow=convert.workflow(view, view.draft), created=created)
 
         key = key_of("ApplyWorkflow", request)
@@ -96,12 +98,14 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
 
         async def work(connection: asyncpg.Connection) -> pb.PublishWorkflowResponse:
             view = await workflows.find(connection, vault, account_id, request.workflow, lock=True)
-            document = load_document(view.draft)
+            draft = load_document(view.draft)
+            known = await templates.known(connection, vault, account_id, message_templates.named(draft))
+            document, faults = message_templates.expanded(draft, known)
             # Families may have changed since the draft was applied.
-            faults = validate(document, self._engine.routing.catalogue)
+            faults += validate(document, self._engine.routing.catalogue)
             if faults:
                 raise WorkflowInvalid(faults)
-            view = await workflows.publish(connection, vault, account_id, view)
+            view = await workflows.publish(connection, vault, account_id, view, canonical_json(document))
             return pb.PublishWorkflowResponse(workflow=convert.workflow(view, view.draft))
 
         key = key_of("PublishWorkflow", request)
@@ -188,6 +192,18 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
             self._due.tell(account_id)
             if woken < 1_000:
                 return
+
+    async def _with_templates(self, account_id: int, document: Document) -> Document:
+        """The document with the templates it names. Raises WorkflowInvalid."""
+        names = message_templates.named(document)
+        known: dict[message_templates.Name, message_templates.MessageTemplate] = {}
+        if names:
+            async with account_transaction(self._engine.pool, account_id) as connection:
+                known = await templates.known(connection, self._engine.vault, account_id, names)
+        whole, faults = message_templates.expanded(document, known)
+        if faults:
+            raise WorkflowInvalid(placed(faults, document))
+        return whole
 
     async def _check(self, document: Document) -> None:
         """Raises WorkflowInvalid with every fault, those that only an executor can tell included."""

@@ -30,6 +30,7 @@ from wayfarer.execution.v1 import workflow_service_pb2 as workflow_pb
 from wayfarer.execution.v1.bulk_service_pb2_grpc import BulkServiceStub
 from wayfarer.execution.v1.editing_service_pb2_grpc import EditingServiceStub
 from wayfarer.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
+from wayfarer.execution.v1.template_service_pb2_grpc import TemplateServiceStub
 from wayfarer.execution.v1.wait_service_pb2_grpc import WaitServiceStub
 from wayfarer.execution.v1.workflow_service_pb2_grpc import WorkflowServiceStub
 
@@ -101,6 +102,7 @@ class Client:
         self._channel = channel
         self.executions = ExecutionServiceStub(channel)
         self.workflows = WorkflowServiceStub(channel)
+        self.templates = TemplateServiceStub(channel)
         self.contacts = ContactServiceStub(channel)
         self.consents = ConsentServiceStub(channel)
         self.waits = WaitServiceStub(channel)
