@@ -8,7 +8,7 @@ from tests.support.stacks import Cli
 
 QUICK = """
 key: quick
-settings: {dedup_window: 5s}
+settings: {dedup_window: 60s}
 steps:
   - {id: tag, type: add_tag, config: {tag: seen}}
   - {id: pause, type: wait_time, config: {amount: 1, unit: weeks}}
