@@ -13,9 +13,11 @@ import asyncpg
 import pytest
 from aiohttp import web
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from wayfarer.action.v1.provider_service_pb2_grpc import ProviderServiceStub
 from wayfarer.crm.v1.contact_record_service_pb2_grpc import ContactRecordServiceStub
 from wayfarer.crm.v1.crm_service_pb2_grpc import CrmServiceStub
 from wayfarer.integrations.v1.integrations_admin_service_pb2_grpc import IntegrationsAdminServiceStub
+from wayfarer.membership.v1.membership_service_pb2_grpc import MembershipServiceStub
 
 from services.executors import integrations as integrations_package
 from services.executors.communication.__main__ import Settings as CommunicationSettings
@@ -26,6 +28,8 @@ from services.executors.integrations.__main__ import FAMILY as INTEGRATIONS
 from services.executors.integrations.__main__ import Settings as IntegrationsSettings
 from services.executors.integrations.__main__ import parts as integrations_parts
 from services.executors.integrations.caller import WebhookCaller
+from services.executors.membership.__main__ import FAMILY as MEMBERSHIP
+from services.executors.membership.__main__ import Settings as MembershipSettings
 from services.executors.sandbox.__main__ import FAMILY as SANDBOX
 from services.executors.sandbox.__main__ import Settings as SandboxSettings
 from services.local.postgres import Postgres
@@ -35,6 +39,7 @@ from services.runtime.keyring import Keyring
 from tests.contract.executors import oddities
 from tests.contract.executors.crm_world import CrmWorld
 from tests.contract.executors.email_world import ServedSandbox, serve_sandbox
+from tests.contract.executors.membership_world import THINKIFIC_ANSWER_S, MembershipWorld, serve_thinkific
 from tests.contract.executors.oddities.words import Words
 from tests.contract.executors.phone_world import ANSWER_S, Phone, open_phone
 from tests.contract.executors.webhook_site import Hooks, Names, no_way_out, open_site
@@ -180,6 +185,25 @@ async def sandbox(postgres: Postgres, keyring: Path) -> AsyncIterator[Client]:
     )
     async with open_client(SANDBOX, settings) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+async def membership(postgres: Postgres, keyring: Path) -> AsyncIterator[MembershipWorld]:
+    async with serve_thinkific() as site:
+        settings = MembershipSettings(
+            database_url=await make_database(postgres, "membership"),
+            keyring=keyring,
+            listen=LOOPBACK,
+            profile="local",
+            provider_allow=(HostPort("127.0.0.1", site.port),),
+            provider_answer_s=THINKIFIC_ANSWER_S,
+        )
+        async with open_client(MEMBERSHIP, settings) as client, open_channel(client.address) as channel:
+            world = MembershipWorld(
+                client, MembershipServiceStub(channel), ProviderServiceStub(channel), site
+            )
+            await world.add_course("masterclass")
+            yield world
 
 
 @pytest.fixture(scope="session")

@@ -21,9 +21,11 @@ from wayfarer.common.v1 import failure_pb2
 from services.executors import communication as communication_package
 from services.executors import crm as crm_package
 from services.executors import integrations as integrations_package
+from services.executors import membership as membership_package
 from services.executors import sandbox as sandbox_package
 from services.executors.registry import Registry
 from tests.contract.executors.crm_world import CrmWorld
+from tests.contract.executors.membership_world import MembershipWorld
 from tests.contract.executors.world import ACCOUNT, TIMEOUT_S, Client, Receiver, make_action, uuid7
 
 PENDING = ("make_call", "send_voicemail")
@@ -32,6 +34,7 @@ FAMILIES = {
     "communication": communication_package,
     "crm": crm_package,
     "integrations": integrations_package,
+    "membership": membership_package,
     "sandbox": sandbox_package,
 }
 TYPES = [
@@ -77,11 +80,12 @@ async def case(
     crm_world: CrmWorld,
     communication: Client,
     integrations: Client,
+    membership: MembershipWorld,
     sandbox: Client,
     receiver: Receiver,
 ) -> Case:
     family, name = request.param
-    clients = (crm, communication, integrations, sandbox)
+    clients = (crm, communication, integrations, membership.client, sandbox)
     client = next(one for one in clients if one.family == family)
     types = (await client.stub.Describe(wire.DescribeRequest(), timeout=TIMEOUT_S)).action_types
     described = next(one for one in types if one.name == name)

@@ -1,0 +1,1 @@
+"""The membership family: who has access to an account's courses, built in or at Thinkific."""

@@ -1,0 +1,1 @@
+"""The membership family's own statements; services/executors/queries reads them."""
