@@ -11,7 +11,8 @@ from asyncpg.pgproto.pgproto import UUID as FastUUID
 from wayfarer.crm.v1 import crm_service_pb2 as wire
 from wayfarer.crm.v1.crm_service_pb2_grpc import CrmServiceServicer
 
-from services.executors.crm import crm_wire, paging
+from services.executors import paging
+from services.executors.crm import crm_wire
 from services.executors.crm.desk import Desk
 from services.executors.crm.ids import ContactKey
 from services.runtime.errors import Violation, abort, bad_request

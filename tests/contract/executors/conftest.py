@@ -19,13 +19,13 @@ from wayfarer.integrations.v1.integrations_admin_service_pb2_grpc import Integra
 
 from services.executors import integrations as integrations_package
 from services.executors.communication.__main__ import Settings as CommunicationSettings
-from services.executors.communication.addresses import Sender
 from services.executors.crm.__main__ import FAMILY as CRM
 from services.executors.family import Family, FamilySettings, Parts
 from services.executors.integrations.__main__ import FAMILY as INTEGRATIONS
 from services.executors.integrations.__main__ import Settings as IntegrationsSettings
 from services.executors.integrations.__main__ import parts as integrations_parts
 from services.executors.integrations.caller import WebhookCaller
+from services.executors.mail.addresses import Sender
 from services.executors.sandbox.__main__ import FAMILY as SANDBOX
 from services.executors.sandbox.__main__ import Settings as SandboxSettings
 from services.local.postgres import Postgres

@@ -1,4 +1,4 @@
-"""Page sizes and tokens of CrmService's lists: keyset, opaque, bound to the list; crm_servicer uses it."""
+"""Page sizes and tokens of the families' lists: keyset, opaque, bound to the list; their servicers use it."""
 
 import base64
 import hashlib
