@@ -17,7 +17,9 @@ from execution_engine.errors import ExecutorUnavailable, InvalidValues, NotFound
 from services.execution_api import convert
 from services.runtime.errors import violations_of
 
-FAMILY_OF: Final = dict.fromkeys(("email", "sms", "voice", "messenger"), "communication")
+FAMILY_OF: Final = dict.fromkeys(("email", "sms", "voice", "messenger"), "communication") | dict.fromkeys(
+    ("slack", "notify_webhook"), "internal"
+)
 """Which family acts through the providers of a channel."""
 _TIMEOUT_S: Final = 5.0
 

@@ -21,6 +21,7 @@ from wayfarer.common.v1 import failure_pb2
 from services.executors import communication as communication_package
 from services.executors import crm as crm_package
 from services.executors import integrations as integrations_package
+from services.executors import internal as internal_package
 from services.executors import sandbox as sandbox_package
 from services.executors.registry import Registry
 from tests.contract.executors.crm_world import CrmWorld
@@ -33,6 +34,7 @@ FAMILIES = {
     "crm": crm_package,
     "integrations": integrations_package,
     "sandbox": sandbox_package,
+    "internal": internal_package,
 }
 TYPES = [
     (family, name)
@@ -78,10 +80,11 @@ async def case(
     communication: Client,
     integrations: Client,
     sandbox: Client,
+    internal: Client,
     receiver: Receiver,
 ) -> Case:
     family, name = request.param
-    clients = (crm, communication, integrations, sandbox)
+    clients = (crm, communication, integrations, sandbox, internal)
     client = next(one for one in clients if one.family == family)
     types = (await client.stub.Describe(wire.DescribeRequest(), timeout=TIMEOUT_S)).action_types
     described = next(one for one in types if one.name == name)

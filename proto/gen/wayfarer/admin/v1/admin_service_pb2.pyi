@@ -57,9 +57,9 @@ class SetProviderRequest(_message.Message):
     account_id: _builtins.int
     """With a PLATFORM key: which account; 0 for the caller's own."""
     channel: _builtins.str
-    """The channel: email, sms, voice or messenger."""
+    """The channel: email, sms, voice, messenger; of notifications slack, notify_webhook."""
     provider: _builtins.str
-    """The provider's name: smtp, sendgrid, resend, twilio, meta."""
+    """The provider's name: smtp, sendgrid, resend, twilio, meta, slack, webhook."""
     @_builtins.property
     def settings(self) -> _struct_pb2.Struct:
         """What may be shown: senders, page ids, a base URL."""
