@@ -92,8 +92,8 @@ async def test_an_interrupted_write_is_one_row_and_is_found(notices: Notices) ->
     key = uuid.UUID(bytes=action.effect_key.execution_id)
     # As a process leaves it that dies between the write and its record.
     await client.database.execute(
-        "UPDATE effect_ledger SET state = 1, result = NULL, deadline = now() - interval '1 second'"
-        " WHERE execution_id = $1",
+        "UPDATE effect_ledger SET state = 1, result = NULL, owner = gen_random_uuid(),"
+        " deadline = now() - interval '1 second' WHERE execution_id = $1",
         key,
     )
     finding = await client.reconcile(action, fence=2)
@@ -103,6 +103,26 @@ async def test_an_interrupted_write_is_one_row_and_is_found(notices: Notices) ->
     action.fence, action.attempt = 3, 2
     output_of(await client.execute(action))
     assert [len((await notices.listed(account, user))[0]) for user in ("u1", "u2")] == [1, 1]
+
+
+async def test_a_write_that_was_cut_off_is_looked_for(notices: Notices) -> None:
+    account, client = next(ACCOUNTS), notices.client
+    action = notification(account, "in_app", a_title(), recipients=["u1"])
+    async with client.database.transaction():
+        await client.database.execute("LOCK TABLE notification IN ACCESS EXCLUSIVE MODE")
+        attempt = asyncio.create_task(client.execute(action))
+        waiting = None
+        while waiting is None:
+            waiting = await client.database.fetchval(
+                "SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'notification'::regclass"
+            )
+        await client.database.execute("SELECT pg_terminate_backend($1)", waiting)
+        assert kind_of(await attempt) == ("DATABASE", "INBOX_LOST", "INDETERMINATE")
+    finding = await client.reconcile(action, fence=2)
+    assert finding.finding == wire.FINDING_NOT_DONE, finding
+    action.fence, action.attempt = 3, 2
+    output_of(await client.execute(action))
+    assert len((await notices.listed(account, "u1"))[0]) == 1
 
 
 async def test_by_email_one_message_goes_to_all(notices: Notices, mailbox: Mailbox) -> None:
@@ -182,7 +202,7 @@ async def test_same_key_twice_and_at_once_is_one(
     results = [both[0], both[1][0], await notices.client.execute(action)]
     assert sorted(one.replayed for one in results) == [False, True, True]
     assert {one.outcome for one in results} == {action_pb2.OUTCOME_SUCCEEDED}
-    arrived = {
+    arrived: dict[str, list[Any]] = {
         "in_app": (await notices.listed(account, "u1"))[0],
         "email": mailbox.to(to),
         "slack": await notices.slack.texts(title),
@@ -195,16 +215,16 @@ async def test_same_key_twice_and_at_once_is_one(
 async def test_a_like_one_within_the_window_is_skipped(notices: Notices) -> None:
     account, title = next(ACCOUNTS), a_title()
 
-    def like(**changes: Any) -> action_pb2.Action:
-        config = {"recipients": ["u1", "u2"], "dedup_window_seconds": 3600} | changes
-        return notification(changes.pop("account", account), "in_app", config.pop("title", title), **config)
+    def like(subject: str = title, **changes: Any) -> action_pb2.Action:
+        config: dict[str, Any] = {"recipients": ["u1", "u2"], "dedup_window_seconds": 3600}
+        return notification(account, "in_app", subject, **config | changes)
 
     results = await notices.client.batch([like() for _ in range(5)])
     outcomes = sorted(one.outcome for one in results)
     assert outcomes == sorted([action_pb2.OUTCOME_SUCCEEDED] + [action_pb2.OUTCOME_SKIPPED] * 4)
     skipped = await notices.client.execute(like(recipients=["u2", "u1"], body="another"))
     assert (skipped.outcome, skipped.failure.code) == (action_pb2.OUTCOME_SKIPPED, "DEDUPLICATED")
-    for other in ({"title": a_title()}, {"recipients": ["u1"]}, {"dedup_window_seconds": 0}):
+    for other in ({"subject": a_title()}, {"recipients": ["u1"]}, {"dedup_window_seconds": 0}):
         assert output_of(await notices.client.execute(like(**other)))["sent"]
     stranger = like()
     stranger.account_id = next(ACCOUNTS)
@@ -460,7 +480,7 @@ async def test_credentials_are_shown_nowhere(
     token, key = "xoxb-verysecrettoken", "whsec_" + "c2VjcmV0" * 4
     hooked, bot = await notices.hook(secret_path), await notices.bot(token=token)
     await notices.put(bot, "notify_webhook", {"url": receiver.url("/status/500")}, {"signing_secret": key})
-    results = [
+    results: list[object] = [
         await notices.client.execute(notification(account, channel, a_title()))
         for account, channel in ((hooked, "slack"), (bot, "slack"), (bot, "webhook"))
     ]
