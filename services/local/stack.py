@@ -193,7 +193,7 @@ class Stack:
                     "WAYFARER_SMTP_HOST": _HOST,
                     "WAYFARER_SMTP_PORT": str(ports.smtp),
                     "WAYFARER_MAIL_FROM": "hello@wayfarer.example",
-                    "WAYFARER_PROVIDER_ALLOW": f"{_HOST}:{ports.sandboxes},{_HOST}:{ports.smtp}",
+                    "WAYFARER_PROVIDER_ALLOW": _pairs(ports.sandboxes, ports.smtp, ports.receiver),
                     "WAYFARER_PUBLIC_URL": self.gateway_url,
                     "WAYFARER_WEBHOOK_ALLOW": f"{_HOST}:{ports.receiver}",
                     "WAYFARER_WEBHOOK_SECRET": self.prepared.webhook_secret,
@@ -278,6 +278,11 @@ class Stack:
         with suppress(OSError, ValueError):
             told = json.loads(path.read_text(encoding="utf-8"))
             write_private(path, json.dumps(told | {"pid": 0, "postgres_pid": 0, "pids": {}}, indent=2))
+
+
+def _pairs(*ports: int) -> str:
+    """Those ports of this machine, as settings take them."""
+    return ",".join(f"{_HOST}:{port}" for port in ports)
 
 
 async def _serving(target: str) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -119,3 +120,17 @@ def notification(account: int, channel: str, title: str, **more: Any) -> action_
     action = make_action("send_notification", config, **own)
     action.account_id = account
     return action
+
+
+def a_title() -> str:
+    return f"Lead {uuid.uuid4().hex} replied"
+
+
+def an_address() -> str:
+    return f"{uuid.uuid4().hex}@example.test"
+
+
+def output_of(result: action_pb2.ActionResult) -> dict[str, Any]:
+    assert result.outcome == action_pb2.OUTCOME_SUCCEEDED, result
+    output: dict[str, Any] = json.loads(result.output)
+    return output
