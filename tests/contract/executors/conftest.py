@@ -197,9 +197,10 @@ async def notices(
     postgres: Postgres, keyring: Path, mailbox: Mailbox, receiver: Receiver
 ) -> AsyncIterator[Notices]:
     """The internal family, its inside doors, and Slack's sandbox."""
+    url = await make_database(postgres, "internal")
     async with open_slack() as slack:
         settings = InternalSettings(
-            database_url=await make_database(postgres, "internal"),
+            database_url=url,
             keyring=keyring,
             listen=LOOPBACK,
             profile="local",
@@ -209,7 +210,10 @@ async def notices(
             provider_allow=(HostPort("127.0.0.1", slack.port), HostPort("127.0.0.1", receiver.port)),
             provider_answer_s=ANSWER_S,
         )
-        async with open_client(INTERNAL, settings) as client, open_channel(client.address) as channel:
+        async with (
+            open_client(INTERNAL, settings, {"url": url}) as client,
+            open_channel(client.address) as channel,
+        ):
             doors = ProviderServiceStub(channel), NotificationServiceStub(channel)
             yield Notices(client, *doors, slack)
 

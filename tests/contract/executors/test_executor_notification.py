@@ -8,8 +8,10 @@ import json
 import uuid
 from email import message_from_bytes
 from email.policy import default
+from pathlib import Path
 from typing import Any
 
+import asyncpg
 import grpc
 import pytest
 from standardwebhooks import Webhook
@@ -17,6 +19,8 @@ from wayfarer.action.v1 import action_executor_pb2 as wire
 from wayfarer.action.v1 import action_pb2
 from wayfarer.action.v1 import provider_service_pb2 as door
 
+from services.executors.internal.repeats import Repeats
+from services.runtime.keyring import Keyring
 from tests.contract.executors.email_world import fields
 from tests.contract.executors.notification_world import (
     ACCOUNTS,
@@ -151,6 +155,22 @@ async def test_after_the_window_it_goes_again(notices: Notices) -> None:
     assert (await notices.client.execute(like(3600))).failure.code == "DEDUPLICATED"
     output_of(await notices.client.execute(like(60)))
     assert (await notices.client.execute(like(60))).failure.code == "DEDUPLICATED"
+
+
+async def test_marks_that_no_window_reaches_are_forgotten(notices: Notices, keyring: Path) -> None:
+    old, young = next(ACCOUNTS), next(ACCOUNTS)
+    for account in (old, young):
+        action = notification(account, "in_app", a_title(), recipients=["u1"], dedup_window_seconds=86_400)
+        output_of(await notices.client.execute(action))
+    marks = "SELECT account_id FROM notification_mark WHERE account_id = ANY($1)"
+    database = notices.client.database
+    await database.execute(
+        "UPDATE notification_mark SET marked_at = marked_at - interval '86401 seconds' WHERE account_id = $1",
+        old,
+    )
+    async with asyncpg.create_pool(notices.client.environment["url"], min_size=1) as pool:
+        assert not await Repeats(pool, Keyring.load(keyring)).forget()
+    assert [row["account_id"] for row in await database.fetch(marks, [old, young])] == [young]
 
 
 async def test_what_was_not_sent_holds_nothing_back(notices: Notices) -> None:
