@@ -14,7 +14,7 @@ DEFAULT_BASE = 7_700
 _LAST_BASE = 9_900
 _STEP = 100
 _LAST_PORT = 65_535
-FAMILIES = ("communication", "crm", "integrations", "sandbox", "membership")
+FAMILIES = ("communication", "crm", "integrations", "sandbox", "membership", "internal")
 MOST_WORKERS = 8
 
 

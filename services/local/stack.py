@@ -153,7 +153,14 @@ class Stack:
 
     def _processes(self) -> Iterator[tuple[str, str, dict[str, str]]]:
         """Name, module and environment of each process but the workers."""
-        common, ports = self._common(), self.ports
+        yield from self._outside()
+        for family in FAMILIES:
+            yield family, f"services.executors.{family}", self._common() | self._of_family(family)
+        yield from self._doors()
+
+    def _outside(self) -> Iterator[tuple[str, str, dict[str, str]]]:
+        """What stands for the world: mail server, webhooks' receiver, providers."""
+        ports = self.ports
         yield (
             "mailbox",
             "services.local.mailbox",
@@ -181,25 +188,26 @@ class Stack:
                 "WAYFARER_CALLBACKS_ACCOUNT": str(self.prepared.account_id),
             },
         )
-        for family in FAMILIES:
-            yield (
-                family,
-                f"services.executors.{family}",
-                common
-                | {
-                    "WAYFARER_DATABASE_URL": self.prepared.dsns[bootstrap.database_of(family)],
-                    "WAYFARER_LISTEN": f"{_HOST}:{ports.executor(family)}",
-                    "WAYFARER_METRICS_PORT": str(ports.executor_metrics(family)),
-                    "WAYFARER_SMTP_HOST": _HOST,
-                    "WAYFARER_SMTP_PORT": str(ports.smtp),
-                    "WAYFARER_MAIL_FROM": "hello@wayfarer.example",
-                    "WAYFARER_PROVIDER_ALLOW": f"{_HOST}:{ports.sandboxes},{_HOST}:{ports.smtp}",
-                    "WAYFARER_PUBLIC_URL": self.gateway_url,
-                    "WAYFARER_WEBHOOK_ALLOW": f"{_HOST}:{ports.receiver}",
-                    "WAYFARER_WEBHOOK_SECRET": self.prepared.webhook_secret,
-                    "WAYFARER_CUSTOM_CODE": "on",
-                },
-            )
+
+    def _of_family(self, family: str) -> dict[str, str]:
+        ports = self.ports
+        return {
+            "WAYFARER_DATABASE_URL": self.prepared.dsns[bootstrap.database_of(family)],
+            "WAYFARER_LISTEN": f"{_HOST}:{ports.executor(family)}",
+            "WAYFARER_METRICS_PORT": str(ports.executor_metrics(family)),
+            "WAYFARER_SMTP_HOST": _HOST,
+            "WAYFARER_SMTP_PORT": str(ports.smtp),
+            "WAYFARER_MAIL_FROM": "hello@wayfarer.example",
+            "WAYFARER_PROVIDER_ALLOW": _pairs(ports.sandboxes, ports.smtp, ports.receiver),
+            "WAYFARER_PUBLIC_URL": self.gateway_url,
+            "WAYFARER_WEBHOOK_ALLOW": f"{_HOST}:{ports.receiver}",
+            "WAYFARER_WEBHOOK_SECRET": self.prepared.webhook_secret,
+            "WAYFARER_CUSTOM_CODE": "on",
+        }
+
+    def _doors(self) -> Iterator[tuple[str, str, dict[str, str]]]:
+        """What callers, providers and recipients speak to."""
+        common, ports = self._common(), self.ports
         yield (
             "api",
             "services.execution_api",
@@ -278,6 +286,11 @@ class Stack:
         with suppress(OSError, ValueError):
             told = json.loads(path.read_text(encoding="utf-8"))
             write_private(path, json.dumps(told | {"pid": 0, "postgres_pid": 0, "pids": {}}, indent=2))
+
+
+def _pairs(*ports: int) -> str:
+    """Those ports of this machine, as settings take them."""
+    return ",".join(f"{_HOST}:{port}" for port in ports)
 
 
 async def _serving(target: str) -> None:

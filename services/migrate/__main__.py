@@ -1,7 +1,7 @@
 """Entry point `python -m services.migrate STREAM`, run by deployments as the database's owner role.
 
-STREAM is engine, or an executor family (crm, communication, integrations, membership, sandbox): a family's
-database gets the ledger that all families share and then its own tables. Reads WAYFARER_DATABASE_URL.
+STREAM is engine, or an executor family (crm, communication, integrations, internal, membership,
+sandbox): a family's database gets the ledger that all families share and then its own tables. Reads WAYFARER_DATABASE_URL.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from services.runtime.config import ConfigError, load, setting, text
 from services.runtime.database import DatabaseUnavailableError
 from services.runtime.migrate import MigrationError, migrate
 
-FAMILIES: Final = ("communication", "crm", "integrations", "membership", "sandbox")
+FAMILIES: Final = ("communication", "crm", "integrations", "internal", "membership", "sandbox")
 _USAGE: Final = f"usage: python -m services.migrate engine|{'|'.join(FAMILIES)}"
 
 

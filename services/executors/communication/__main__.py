@@ -7,35 +7,27 @@ import asyncpg
 
 from services.executors import communication
 from services.executors.communication import meta, resend, sendgrid, smtp, twilio
-from services.executors.communication.addresses import Sender, sender
 from services.executors.communication.callback_urls import CallbackUrls
 from services.executors.communication.email import CHANNEL, EmailProvider
-from services.executors.communication.mailer import Server
 from services.executors.communication.meta import Meta
 from services.executors.communication.send_email import Post
 from services.executors.communication.senders import Senders
 from services.executors.communication.tracking import Tracking
 from services.executors.communication.twilio import Twilio
-from services.executors.family import Family, FamilySettings, Parts, main
+from services.executors.family import Family, Parts, main
+from services.executors.mail.settings import MailSettings
 from services.executors.providers.accounts import ProviderAccounts
 from services.executors.providers.effect_token import EffectTokens
 from services.executors.providers.http_exchange import ProviderHttp
 from services.executors.providers.offering import Chosen, Offers
-from services.runtime.config import HostPort, host_ports, integer, number, setting, text
+from services.runtime.config import HostPort, host_ports, number, setting, text
 from services.runtime.keyring import Keyring
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(FamilySettings):
+class Settings(MailSettings):
     """What the communication family needs to know."""
 
-    smtp_host: str = setting("WAYFARER_SMTP_HOST", text, help="The mail server of accounts without one.")
-    smtp_port: int = setting("WAYFARER_SMTP_PORT", integer(1, 65535), default=25, help="Its port.")
-    smtp_user: str = setting("WAYFARER_SMTP_USER", text, default="", help="Empty for no login.")
-    smtp_password: str = setting(
-        "WAYFARER_SMTP_PASSWORD", text, default="", secret=True, help="Of that user."
-    )
-    mail_from: Sender = setting("WAYFARER_MAIL_FROM", sender, help='"Name <address>" or an address.')
     provider_allow: tuple[HostPort, ...] = setting(
         "WAYFARER_PROVIDER_ALLOW",
         host_ports,
@@ -80,7 +72,7 @@ async def equip(
     tokens = EffectTokens(keyring)
     tracking = Tracking(settings.public_url, keyring, tokens)
     urls = CallbackUrls(settings.public_url, keyring)
-    shared = smtp.SmtpProvider(_server(settings), settings.mail_from, shared=True)
+    shared = smtp.SmtpProvider(settings.mail_server, settings.mail_from, shared=True)
     stack.push_async_callback(shared.leave)
     mail: Offers[EmailProvider] = {
         "smtp": smtp.offered(allow),
@@ -100,10 +92,6 @@ async def equip(
         own_callbacks={CHANNEL: tracking},
         accounts=accounts,
     )
-
-
-def _server(settings: Settings) -> Server:
-    return Server(settings.smtp_host, settings.smtp_port, settings.smtp_user, settings.smtp_password)
 
 
 FAMILY = Family("communication", communication, Settings, open_parts)

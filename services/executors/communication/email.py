@@ -11,8 +11,8 @@ from typing import Annotated, Protocol
 from pydantic import AfterValidator, StringConstraints
 
 from services.executors.action import EffectKey
-from services.executors.communication.addresses import Sender, deliverable
 from services.executors.gate import SendGate
+from services.executors.mail.addresses import Sender, deliverable
 from services.executors.providers.offering import ProviderSettings
 from services.executors.providers.provider import Calls
 

@@ -25,10 +25,10 @@ from services.executors.action import (
     Result,
     succeeded,
 )
-from services.executors.communication.addresses import InvalidAddressError, Sender, deliverable
 from services.executors.communication.email import CHANNEL, NO_CONTROL, EmailProvider, OutgoingEmail
 from services.executors.communication.tracking import Tracking
 from services.executors.config_faults import is_publishing
+from services.executors.mail.addresses import InvalidAddressError, Sender, deliverable
 from services.executors.providers.effect_token import EffectTokens
 from services.executors.providers.offering import Chosen
 from services.executors.providers.provider import ProviderError

@@ -12,12 +12,12 @@ from pydantic import AfterValidator, StringConstraints
 from yarl import URL
 
 from services.executors.action import JsonObject
-from services.executors.communication import email_faults
-from services.executors.communication.addresses import Sender
 from services.executors.communication.email import CHANNEL, Accepted, EmailSettings, OutgoingEmail
-from services.executors.communication.email_faults import Fault
 from services.executors.communication.sendgrid_events import RECIPIENT, TOKEN, EventReader, verification_key
 from services.executors.gate import SendGate
+from services.executors.mail import email_faults
+from services.executors.mail.addresses import Sender
+from services.executors.mail.email_faults import Fault
 from services.executors.providers.effect_token import EffectTokens
 from services.executors.providers.http_exchange import Answer, NoAnswerError, ProviderHttp, pause_asked
 from services.executors.providers.offering import BaseUrl, Offered, ProviderCredentials, Secret

@@ -15,12 +15,12 @@ from pydantic import Field, StringConstraints
 
 from services.executors.action import Certainty, ErrorClass, Failed
 from services.executors.address_guard import AddressRefusedError
-from services.executors.communication import email_faults
-from services.executors.communication.addresses import Sender
 from services.executors.communication.email import CHANNEL, Accepted, EmailSettings, OutgoingEmail
-from services.executors.communication.email_faults import Fault
-from services.executors.communication.mailer import Mailer, MailError, Server
 from services.executors.gate import SendGate
+from services.executors.mail import email_faults
+from services.executors.mail.addresses import Sender
+from services.executors.mail.email_faults import Fault
+from services.executors.mail.mailer import Mailer, MailError, Server
 from services.executors.providers.offering import Offered, ProviderCredentials
 from services.executors.providers.provider import (
     Answered,

@@ -14,9 +14,9 @@ from services.executors.family import Family, FamilySettings, Parts, main
 from services.executors.integrations.account_book import AccountBook
 from services.executors.integrations.admin_servicer import AdminServicer
 from services.executors.integrations.caller import WebhookCaller
-from services.executors.integrations.signing import signing_secret
 from services.executors.integrations.standings import Standings
 from services.executors.integrations.tools import Tools
+from services.executors.webhook_signing import signing_secret
 from services.runtime.config import HostPort, host_ports, setting
 from services.runtime.keyring import Keyring
 

@@ -18,9 +18,10 @@ from services.executors.integrations.account_book import (
     SecretsFullError,
     SecretTimes,
 )
-from services.executors.integrations.signing import SIGNING_SECRET, signing_secret
+from services.executors.integrations.signing import SIGNING_SECRET
 from services.executors.integrations.standings import Standings
 from services.executors.integrations.target import target
+from services.executors.webhook_signing import signing_secret
 from services.runtime.errors import Violation, abort, bad_request, status
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"

@@ -39,10 +39,11 @@ from services.executors.integrations.outgoing import (
     with_query,
 )
 from services.executors.integrations.redirects import MAX_REDIRECTS, Hop, RedirectRefusedError
-from services.executors.integrations.signing import Signing, webhook_id
+from services.executors.integrations.signing import Signing
 from services.executors.integrations.target import target
 from services.executors.integrations.tools import Tools
 from services.executors.integrations.webhook_auth import Auth, NoAuth, SecretUnknownError, credentials
+from services.executors.webhook_signing import webhook_id
 from services.runtime.keyring import KeyringError
 
 log = structlog.get_logger(__name__)

@@ -22,7 +22,7 @@ class ProviderAccount:
 
     account_id: int
     channel: str
-    """email, sms, voice, messenger, crm, courses, slack."""
+    """email, sms, voice, messenger, crm, courses, slack, notify_webhook."""
     provider: str
     """The provider's name, e.g. "sendgrid"."""
     settings: Mapping[str, object]

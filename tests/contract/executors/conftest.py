@@ -18,16 +18,19 @@ from wayfarer.crm.v1.contact_record_service_pb2_grpc import ContactRecordService
 from wayfarer.crm.v1.crm_service_pb2_grpc import CrmServiceStub
 from wayfarer.integrations.v1.integrations_admin_service_pb2_grpc import IntegrationsAdminServiceStub
 from wayfarer.membership.v1.membership_service_pb2_grpc import MembershipServiceStub
+from wayfarer.notification.v1.notification_service_pb2_grpc import NotificationServiceStub
 
 from services.executors import integrations as integrations_package
 from services.executors.communication.__main__ import Settings as CommunicationSettings
-from services.executors.communication.addresses import Sender
 from services.executors.crm.__main__ import FAMILY as CRM
 from services.executors.family import Family, FamilySettings, Parts
 from services.executors.integrations.__main__ import FAMILY as INTEGRATIONS
 from services.executors.integrations.__main__ import Settings as IntegrationsSettings
 from services.executors.integrations.__main__ import parts as integrations_parts
 from services.executors.integrations.caller import WebhookCaller
+from services.executors.internal.__main__ import FAMILY as INTERNAL
+from services.executors.internal.__main__ import Settings as InternalSettings
+from services.executors.mail.addresses import Sender
 from services.executors.membership.__main__ import FAMILY as MEMBERSHIP
 from services.executors.membership.__main__ import Settings as MembershipSettings
 from services.executors.sandbox.__main__ import FAMILY as SANDBOX
@@ -40,6 +43,7 @@ from tests.contract.executors import oddities
 from tests.contract.executors.crm_world import CrmWorld
 from tests.contract.executors.email_world import ServedSandbox, serve_sandbox
 from tests.contract.executors.membership_world import THINKIFIC_ANSWER_S, MembershipWorld, serve_thinkific
+from tests.contract.executors.notification_world import Notices, open_slack
 from tests.contract.executors.oddities.words import Words
 from tests.contract.executors.phone_world import ANSWER_S, Phone, open_phone
 from tests.contract.executors.webhook_site import Hooks, Names, no_way_out, open_site
@@ -204,6 +208,37 @@ async def membership(postgres: Postgres, keyring: Path) -> AsyncIterator[Members
             )
             await world.add_course("masterclass")
             yield world
+
+
+@pytest.fixture(scope="session")
+def internal(notices: Notices) -> Client:
+    return notices.client
+
+
+@pytest.fixture(scope="session")
+async def notices(
+    postgres: Postgres, keyring: Path, mailbox: Mailbox, receiver: Receiver
+) -> AsyncIterator[Notices]:
+    """The internal family, its inside doors, and Slack's sandbox."""
+    url = await make_database(postgres, "internal")
+    async with open_slack() as slack:
+        settings = InternalSettings(
+            database_url=url,
+            keyring=keyring,
+            listen=LOOPBACK,
+            profile="local",
+            smtp_host=mailbox.host,
+            smtp_port=mailbox.port,
+            mail_from=Sender("Wayfarer", "no-reply@example.test"),
+            provider_allow=(HostPort("127.0.0.1", slack.port), HostPort("127.0.0.1", receiver.port)),
+            provider_answer_s=ANSWER_S,
+        )
+        async with (
+            open_client(INTERNAL, settings, {"url": url}) as client,
+            open_channel(client.address) as channel,
+        ):
+            doors = ProviderServiceStub(channel), NotificationServiceStub(channel)
+            yield Notices(client, *doors, slack)
 
 
 @pytest.fixture(scope="session")

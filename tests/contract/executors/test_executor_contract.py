@@ -21,6 +21,7 @@ from wayfarer.common.v1 import failure_pb2
 from services.executors import communication as communication_package
 from services.executors import crm as crm_package
 from services.executors import integrations as integrations_package
+from services.executors import internal as internal_package
 from services.executors import membership as membership_package
 from services.executors import sandbox as sandbox_package
 from services.executors.registry import Registry
@@ -36,6 +37,7 @@ FAMILIES = {
     "integrations": integrations_package,
     "membership": membership_package,
     "sandbox": sandbox_package,
+    "internal": internal_package,
 }
 TYPES = [
     (family, name)
@@ -82,10 +84,11 @@ async def case(
     integrations: Client,
     membership: MembershipWorld,
     sandbox: Client,
+    internal: Client,
     receiver: Receiver,
 ) -> Case:
     family, name = request.param
-    clients = (crm, communication, integrations, membership.client, sandbox)
+    clients = (crm, communication, integrations, membership.client, sandbox, internal)
     client = next(one for one in clients if one.family == family)
     types = (await client.stub.Describe(wire.DescribeRequest(), timeout=TIMEOUT_S)).action_types
     described = next(one for one in types if one.name == name)

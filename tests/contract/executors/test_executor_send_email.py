@@ -14,7 +14,7 @@ from wayfarer.action.v1 import action_pb2
 from wayfarer.common.v1 import failure_pb2
 
 from services.executors.communication.__main__ import FAMILY, Settings
-from services.executors.communication.addresses import Sender
+from services.executors.mail.addresses import Sender
 from services.executors.results import LedgerState
 from services.local.postgres import Postgres
 from services.runtime.config import HostPort

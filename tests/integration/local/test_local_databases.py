@@ -25,7 +25,7 @@ async def test_roles_have_the_rights_they_need_and_no_more(engine_database: Data
     }
     await admin.close()
     assert roles.pop("wayfarer_worker") == (False, True, False, False)
-    assert len(roles) == 12
+    assert len(roles) == 14
     assert set(roles.values()) == {(False, False, False, False)}
 
 

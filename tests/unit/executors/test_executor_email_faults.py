@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from services.executors.action import Certainty, ErrorClass
-from services.executors.communication.email_faults import (
+from services.executors.mail.email_faults import (
     TABLE,
     Fault,
     Row,

@@ -21,13 +21,13 @@ from services.executors.action import (
     succeeded,
 )
 from services.executors.address_guard import is_internal
-from services.executors.communication.addresses import Sender, sender
 from services.executors.crm.records import merged
 from services.executors.gate import AttemptStoppedError, SendGate
 from services.executors.integrations.http_faults import failure, pause_asked
-from services.executors.integrations.signing import signing_secret
+from services.executors.mail.addresses import Sender, sender
 from services.executors.registry import Registry
 from services.executors.results import LedgerState, ResultCodec
+from services.executors.webhook_signing import signing_secret
 from services.runtime.keyring import Keyring
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

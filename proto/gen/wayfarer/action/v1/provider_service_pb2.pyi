@@ -36,7 +36,7 @@ class PutProviderRequest(_message.Message):
     account_id: _builtins.int
     """The account."""
     channel: _builtins.str
-    """The channel: email, sms, voice, messenger, crm, courses, slack."""
+    """The channel: email, sms, voice, messenger, crm, courses, slack, notify_webhook."""
     provider: _builtins.str
     """The provider's name, e.g. "sendgrid"."""
     settings: _builtins.bytes

@@ -1,4 +1,4 @@
-"""Hands messages to an SMTP server over a few kept connections; smtp.py is its only caller.
+"""Hands messages to an SMTP server over a few kept connections; each family that sends e-mail calls it.
 
 The gate is passed right before DATA: whatever fails earlier has sent nothing.
 """
@@ -15,8 +15,8 @@ from typing import Final, Literal, NamedTuple
 import aiosmtplib
 
 from services.executors.address_guard import guarded_socket
-from services.executors.communication.email_faults import UNSUPPORTED, Stage
 from services.executors.gate import SendGate
+from services.executors.mail.email_faults import UNSUPPORTED, Stage
 
 _KEPT: Final = 8
 _KEPT_S: Final = 30.0  # servers drop idle connections after a minute or more

@@ -1,0 +1,81 @@
+"""Entry point `python -m services.executors.internal`: ActionExecutor and NotificationService."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import asyncpg
+from wayfarer.notification.v1.notification_service_pb2_grpc import add_NotificationServiceServicer_to_server
+
+from services.executors import internal
+from services.executors.family import Family, Parts, main
+from services.executors.internal import slack, webhook
+from services.executors.internal.desk import Desk
+from services.executors.internal.email import EmailPost
+from services.executors.internal.inbox import Inbox
+from services.executors.internal.notification_servicer import NotificationServicer
+from services.executors.internal.repeats import Repeats
+from services.executors.mail.settings import MailSettings
+from services.executors.providers.accounts import ProviderAccounts
+from services.executors.providers.http_exchange import ProviderHttp
+from services.executors.providers.offering import Chosen
+from services.runtime.config import HostPort, host_ports, number, setting
+from services.runtime.keyring import Keyring
+from services.runtime.lifecycle import periodic, supervise
+
+_FORGET_EVERY_S: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(MailSettings):
+    """What the internal family needs to know."""
+
+    provider_allow: tuple[HostPort, ...] = setting(
+        "WAYFARER_PROVIDER_ALLOW",
+        host_ports,
+        default=(),
+        help="host:port pairs that accounts' Slack and webhooks may be at although internal.",
+    )
+    provider_answer_s: float = setting(
+        "WAYFARER_PROVIDER_ANSWER_S",
+        number(1, 60),
+        default=25.0,
+        help="How long their answer is waited for, in seconds.",
+    )
+
+
+async def open_parts(
+    settings: Settings, stack: AsyncExitStack, pool: asyncpg.Pool, keyring: Keyring
+) -> Parts:
+    """Equip the internal family."""
+    http = await stack.enter_async_context(
+        ProviderHttp(frozenset(settings.provider_allow), answer_s=settings.provider_answer_s)
+    )
+    post = EmailPost(settings.mail_server, settings.mail_from)
+    stack.push_async_callback(post.leave)
+    accounts = ProviderAccounts(pool, keyring)
+    offers = {"slack": slack.offered(http)}
+    receivers = {"webhook": webhook.offered(http)}
+    repeats, inbox = Repeats(pool, keyring), Inbox(pool, keyring)
+    supervise(stack, periodic(_FORGET_EVERY_S, repeats.forget, asyncio.Event(), name="marks"), "marks")
+    return Parts(
+        Desk(
+            repeats,
+            inbox,
+            post,
+            Chosen(accounts, slack.CHANNEL, offers),
+            Chosen(accounts, webhook.CHANNEL, receivers),
+        ),
+        ("wayfarer.notification.v1.NotificationService",),
+        (partial(add_NotificationServiceServicer_to_server, NotificationServicer(inbox)),),
+        providers={slack.CHANNEL: offers, webhook.CHANNEL: receivers},
+        accounts=accounts,
+    )
+
+
+FAMILY = Family("internal", internal, Settings, open_parts)
+
+if __name__ == "__main__":
+    main(FAMILY)

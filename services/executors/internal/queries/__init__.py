@@ -1,0 +1,1 @@
+"""The internal family's own statements; services/executors/queries reads them."""

@@ -1,0 +1,1 @@
+"""E-mail for every family that sends some: addresses, the way to a server, what refusals mean."""
