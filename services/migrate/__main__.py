@@ -1,7 +1,8 @@
 """Entry point `python -m services.migrate STREAM`, run by deployments as the database's owner role.
 
 STREAM is engine, or an executor family (crm, communication, integrations, internal, membership,
-sandbox): a family's database gets the ledger that all families share and then its own tables. Reads WAYFARER_DATABASE_URL.
+sandbox): a family's database gets the ledger that all families share and then its own tables. Reads
+WAYFARER_DATABASE_URL.
 """
 
 import asyncio

@@ -192,10 +192,10 @@ class _Twilio:
 
     @web.middleware
     async def log_in(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        if request.path.startswith("/2010-04-01/"):
+        if "/2010-04-01/" in request.path:
             if request.headers.get("Authorization", "") not in self.logins:
                 return _refused(401, 20003)
-            if not request.path.startswith(f"/2010-04-01/Accounts/{self.account_sid}/"):
+            if f"/2010-04-01/Accounts/{self.account_sid}/" not in request.path:
                 return _refused(404, 20404)
         answer: web.StreamResponse = await handler(request)
         return answer
