@@ -95,13 +95,13 @@ class Example:
         return started.execution.id
 
     async def waits_at(self, execution_id: str, step_id: str) -> execution_pb2.Execution:
-        """The execution once it waits at a step."""
+        """The execution once it waits at a step; a wait that is over, but not yet left, is none."""
         async for change in self.client.watch(execution_id):
             execution: execution_pb2.Execution = change.execution
-            if (execution.status, execution.current_step_id) == (
-                execution_pb2.EXECUTION_STATUS_WAITING,
-                step_id,
-            ):
+            if execution.status != execution_pb2.EXECUTION_STATUS_WAITING:
+                continue
+            is_over = execution.wake_time.ToDatetime(UTC) <= await self.now()
+            if execution.current_step_id == step_id and not is_over:
                 return execution
         raise AssertionError(f"{execution_id} ended without having waited at {step_id}")
 

@@ -227,7 +227,8 @@ async def test_example_lead_routing(example: Open) -> None:
     away = await run.somebody(phone="+15005554007")
     execution = await lead(run, away.id, 2_000)
     await run.waited_out(execution, "office_opens")
-    await run.ended(execution)
+    log = await run.ended(execution)
+    assert [e.event for e in log if e.step_id == "voicemail"][-2:] == ["action_pending", "action_completed"]
     (opportunity,) = await run.opportunities(away.id)
     assert opportunity.stage == "new"
     request = crm_pb.ListUsersRequest(account_id=run.client.account_id)
