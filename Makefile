@@ -90,6 +90,7 @@ check: $(VENV)/.dev ## format, lint, types, direction of imports, protos, genera
 	$(BIN)/buf format --diff --exit-code
 	$(BIN)/python tools/generate.py --check
 	$(BIN)/python tools/requirements_map.py --check
+	$(BIN)/python -m tools.actions_page --check
 
 .PHONY: format
 format: $(VENV)/.dev ## format code and protos in place
@@ -104,6 +105,10 @@ proto: $(VENV)/.dev ## generate proto/gen from proto/wayfarer
 .PHONY: requirements-map
 requirements-map: $(VENV)/.dev ## write which tests prove which requirement to docs/requirements.md
 	$(BIN)/python tools/requirements_map.py
+
+.PHONY: actions-page
+actions-page: $(VENV)/.dev ## write what every action type says of itself to docs/actions.md
+	$(BIN)/python -m tools.actions_page
 
 .PHONY: requirements
 requirements: $(VENV)/.bootstrap ## pin requirements/*.in anew, with hashes

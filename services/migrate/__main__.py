@@ -1,8 +1,8 @@
 """Entry point `python -m services.migrate STREAM`, run by deployments as the database's owner role.
 
 STREAM is engine, or an executor family (crm, communication, integrations, internal, membership,
-sandbox): a family's database gets the ledger that all families share and then its own tables. Reads
-WAYFARER_DATABASE_URL.
+sandbox): a family's database gets the ledger that all families share and then its own tables. It is ledger
+for a family that is not of this package, whose own tables are its own affair. Reads WAYFARER_DATABASE_URL.
 """
 
 import asyncio
@@ -20,7 +20,8 @@ from services.runtime.database import DatabaseUnavailableError
 from services.runtime.migrate import MigrationError, migrate
 
 FAMILIES: Final = ("communication", "crm", "integrations", "internal", "membership", "sandbox")
-_USAGE: Final = f"usage: python -m services.migrate engine|{'|'.join(FAMILIES)}"
+STREAMS: Final = ("engine", "ledger", *FAMILIES)
+_USAGE: Final = f"usage: python -m services.migrate {'|'.join(STREAMS)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ async def bring_up(name: str, database_url: str) -> list[str]:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; 0 when the schema is current, 1 when a migration failed, 2 on wrong use."""
-    if len(arguments) != 1 or arguments[0] not in ("engine", *FAMILIES):
+    if len(arguments) != 1 or arguments[0] not in STREAMS:
         print(_USAGE, file=sys.stderr)
         return 2
     try:
