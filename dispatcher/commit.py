@@ -63,6 +63,7 @@ class Pending:
 _ROW_FIELDS = (
     "rev",
     "blocked_on",
+    "blocked_by",
     "version",
     "step",
     "visit",
@@ -103,6 +104,7 @@ class Committer:
         lost: Callable[[list[Run]], None],
         hold: Callable[[UUID], Hold],
         gate: Callable[[datetime], Gate],
+        not_sent: Callable[[list[Run]], None],
         refresh: Callable[[list[Pending]], None],
         dice: random.Random,
     ) -> None:
@@ -113,6 +115,7 @@ class Committer:
         self._lost = lost
         self._hold = hold
         self._gate = gate
+        self._not_sent = not_sent
         self._refresh = refresh
         self._dice = dice
         self.sink: Sink[Pending] = Sink(
@@ -160,6 +163,7 @@ class Committer:
 
     async def _decide_anew(self, stale: list[Pending]) -> None:
         """What the send gate knew of these contacts is not the newest: on by way of their data."""
+        self._not_sent([pending.run for pending in stale])
         lost: list[Run] = []
         restored = await self._restore(stale, lost)
         if lost:

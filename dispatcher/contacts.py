@@ -5,7 +5,7 @@ side. Fetched at claim and again after each effect of the crm family, so that a 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -48,25 +48,25 @@ class Contacts:
         for run in runs:
             key = (run.account_id, run.contact_id.bytes)
             run.contact = self._merge(run, own.get(key), records.get(key))
-        await self._attach_facts([run for run in runs if run.program is not None and run.program.sends])
+        revs = {key: row["sending_rev"] for key, row in own.items()}
+        await self._attach_facts([r for r in runs if r.program is not None and r.program.sends], revs)
 
-    async def _attach_facts(self, runs: Sequence[Run]) -> None:
-        """Sets `run.facts` of runs that send messages."""
+    async def _attach_facts(self, runs: Sequence[Run], revs: Mapping[tuple[int, bytes], int]) -> None:
+        """Sets `run.facts` of runs that send messages; `revs` are as old as the addresses."""
         if not runs:
             return
-        wanted = {
-            run.execution_id: Wanted(
+        wanted = [
+            Wanted(
                 run.account_id,
                 run.contact_id,
+                _addresses(run),
                 longest_cap(run.settings.get("sending") or {}),
-                run.foreign,
+                revs.get((run.account_id, run.contact_id.bytes)),
             )
             for run in runs
-        }
-        own = {(run.account_id, run.contact_id): _addresses(run) for run in runs}
-        found = await facts.load(self._pool, self._vault, list(wanted.values()), own)
-        for run in runs:
-            run.facts = found.get(wanted[run.execution_id])
+        ]
+        for run, found in zip(runs, await facts.load(self._pool, self._vault, wanted), strict=True):
+            run.facts = found
 
     def _merge(self, run: Run, own: asyncpg.Record | None, record: pb.ContactRecord | None) -> dict[str, Any]:
         contact: dict[str, Any] = {"id": str(run.contact_id), **_BLANK, "tags": [], "fields": {}}
@@ -84,5 +84,7 @@ class Contacts:
         return contact
 
 
-def _addresses(run: Run) -> list[str]:
-    return [address_of(channel, run.contact or {}) for channel in Channel]
+def _addresses(run: Run) -> tuple[str, ...]:
+    """The contact's own, and one of the config's that the gate asked for."""
+    own = {address_of(channel, run.contact or {}) for channel in Channel}
+    return tuple(sorted({*own, run.foreign} - {""}))

@@ -66,11 +66,12 @@ class ProviderGate:
             case _:
                 pass
 
-    def not_sent(self, run: Run) -> None:
-        """A run that was let go is decided anew, or is somebody else's."""
-        step = run.program.steps[run.step] if run.program is not None and run.step >= 0 else None
-        if isinstance(step, ActionStep):
-            self._admission.not_sent(run.account_id, step.family, run.lanes)
+    def not_sent(self, runs: Sequence[Run]) -> None:
+        """Runs that were let go and are decided anew, still as they were moved."""
+        for run in runs:
+            step = run.program.steps[run.step] if run.program is not None and run.step >= 0 else None
+            if isinstance(step, ActionStep):
+                self._admission.not_sent(run.account_id, step.family, run.lanes)
 
     async def keep(self) -> None:
         """Writes down the lanes that have changed."""

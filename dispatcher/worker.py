@@ -90,7 +90,8 @@ class Worker:
             lost=self._lose,
             hold=self._hold,
             gate=self._gate.at,
-            refresh=self._decide_anew,
+            not_sent=self._gate.not_sent,
+            refresh=self._readers.put_all,
             dice=dice,
         )
         self._dispatch = Dispatch(routing, settings, self._ended, self._found)
@@ -177,12 +178,6 @@ class Worker:
         # by put-back, its next driver learns the outcome from the executor's ledger.
         await self._put_back(runs)
 
-    def _decide_anew(self, batch: list[Pending]) -> None:
-        """The send gate needs newer data of these contacts."""
-        for pending in batch:
-            self._gate.not_sent(pending.run)
-        self._readers.put_all(batch)
-
     # Stage 2 → 3: what the commit has made durable goes out
 
     def _done(self, moves: list[Move]) -> None:
@@ -254,7 +249,6 @@ class Worker:
         """Forgets runs: they are somebody else's, or their lease ends by itself and they are due again."""
         for run in runs:
             self._metrics.lost.inc()
-            self._gate.not_sent(run)
             self._forget(run)
 
     def _forget(self, run: Run) -> None:

@@ -5,6 +5,7 @@ config says goes before the template. In the published version the step names th
 and its config is whole: nothing is looked up when it runs.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from execution_engine.definition.document import Document
 from execution_engine.definition.faults import Fault
 
+_NAME = re.compile(r"([a-z0-9][a-z0-9_-]{0,63})(?:@([1-9][0-9]{0,8}))?")
 Name = tuple[str, int]
 """Key and version; 0: the newest."""
 
@@ -75,9 +77,5 @@ def _steps(document: Document) -> Sequence[Mapping[str, Any]]:
 
 
 def _name(given: object) -> Name | None:
-    if not isinstance(given, str) or not given:
-        return None
-    key, at, version = given.partition("@")
-    if not at:
-        return key, 0
-    return (key, int(version)) if version.isascii() and version.isdigit() and int(version) > 0 else None
+    found = _NAME.fullmatch(given) if isinstance(given, str) else None
+    return (found[1], int(found[2] or 0)) if found is not None else None

@@ -27,6 +27,7 @@ class Category(IntEnum):
     TRANSACTIONAL = 2
 
 
+_BETWEEN_DIGITS = str.maketrans("", "", " -().\u00a0")
 CHANNELS = {channel.name.lower(): channel for channel in Channel}
 CATEGORIES = {category.name.lower(): category for category in Category}
 
@@ -46,6 +47,7 @@ def message_of(channel: Channel, config: bytes, contact: dict[str, Any]) -> Mess
     given = orjson.loads(config)
     category = CATEGORIES.get(str(given.get("category") or ""), Category.MARKETING)
     named = str(given.get("to") or given.get("recipient") or "").strip()
+    named = normal(channel, named)
     own = address_of(channel, contact)
     return Message(channel, category, named or own, bool(named) and named != own)
 
@@ -59,7 +61,13 @@ def address_of(channel: Channel, contact: dict[str, Any]) -> str:
             found = contact.get("phone")
         case Channel.MESSENGER:
             found = (contact.get("fields") or {}).get("messenger_id")
-    return str(found or "").strip()
+    return normal(channel, str(found or ""))
+
+
+def normal(channel: Channel, address: str) -> str:
+    """An address as it is compared: telephone numbers without what people put between the digits."""
+    bare = address.strip()
+    return bare.translate(_BETWEEN_DIGITS) if channel in (Channel.SMS, Channel.VOICE) else bare
 
 
 def address_hash(vault: ports.Vault, account_id: int, address: str) -> bytes:

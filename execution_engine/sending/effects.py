@@ -48,6 +48,7 @@ TYPES = frozenset(
 )
 """Event types that have one."""
 _SOFT_S = 24 * 3_600.0
+_LONGEST_S = 10 * 366 * 86_400.0
 
 
 def effect_of(type: str, data: Mapping[str, Any]) -> Effect | None:
@@ -77,9 +78,13 @@ def effect_of(type: str, data: Mapping[str, Any]) -> Effect | None:
 
 
 def _as_told(given: object) -> Effect | None:
-    """What a provider's answer means for the address, as its family says."""
-    if not isinstance(given, dict) or given.get("channel") not in CHANNELS:
+    """What a provider's answer means for the address, as its family says; nothing if it is not that."""
+    if not isinstance(given, dict):
         return None
-    until = given.get("until")
-    seconds = float(until) if isinstance(until, int | float) else None
-    return Suppress(CHANNELS[given["channel"]], None, str(given.get("reason", ""))[:64], seconds)
+    name, until = given.get("channel"), given.get("until")
+    channel = CHANNELS.get(name) if isinstance(name, str) else None
+    if channel is None:
+        return None
+    seconds = min(float(until), _LONGEST_S) if isinstance(until, int | float) else None
+    reason = str(given.get("reason", "")).replace("\0", "")[:64]
+    return Suppress(channel, None, reason, seconds)

@@ -112,11 +112,15 @@ def _cached(account: bytes, workflow: bytes) -> Rules:
 
 
 def _quiet(given: Any) -> Hours | None:
-    return None if given == "off" else _hours(given, "quiet hours", ["marketing"])
+    return None if _is_off(given) else _hours(given, "quiet hours", ["marketing"])
 
 
 def _window(given: Any) -> Hours | None:
-    return None if given == "off" else _hours(given, "a send window", ["marketing"])
+    return None if _is_off(given) else _hours(given, "a send window", ["marketing"])
+
+
+def _is_off(given: Any) -> bool:
+    return given is False or given == "off"  # YAML reads a bare `off` as false
 
 
 def _hours(given: Any, name: str, categories: list[str]) -> Hours:
@@ -167,7 +171,11 @@ def _channels(given: Any) -> frozenset[Channel]:
 
 
 def _named(given: Any, known: Mapping[str, T], name: str) -> frozenset[T]:
-    if not isinstance(given, Sequence) or isinstance(given, str) or any(one not in known for one in given):
+    if (
+        not isinstance(given, Sequence)
+        or isinstance(given, str)
+        or any(not isinstance(one, str) or one not in known for one in given)
+    ):
         raise ValueError(f"{name}: must be a list of {', '.join(known)}")
     return frozenset(known[one] for one in given)
 
@@ -175,7 +183,7 @@ def _named(given: Any, known: Mapping[str, T], name: str) -> frozenset[T]:
 def _long(given: Any, name: str, most: timedelta) -> timedelta:
     try:
         found = timedelta(seconds=durations.seconds(given))
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise ValueError(f"{name}: {error}") from None
     if found > most:
         raise ValueError(f"{name}: must be at most {most}")

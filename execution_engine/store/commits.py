@@ -81,7 +81,8 @@ async def commit(
     """
     gates = await _lock_gates(connection, moves)
     for move in moves:
-        move.result.refresh = move.result.message is not None and intents.stale(gates, move.run)
+        move.result.refresh = False
+    intents.mark_stale(gates, [(move.run, move.result) for move in moves if move.result.message is not None])
     moves = [move for move in moves if not move.result.refresh]
     groups: tuple[list[Move], list[Move], list[Move]] = ([], [], [])
     for move in moves:

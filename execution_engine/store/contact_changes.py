@@ -69,8 +69,8 @@ async def apply(
     connection: asyncpg.Connection, vault: ports.Vault, changed: Sequence[Change], now: datetime
 ) -> None:
     """Makes the changes, in order of the contacts they touch."""
-    for run, raw in changed:
-        given: dict[str, Any] = orjson.loads(raw)
+    read = [(run, orjson.loads(raw)) for run, raw in changed]
+    for run, given in sorted(read, key=lambda one: _touched(*one)):
         if "create" in given:
             await _create(connection, vault, run, given["create"], now)
         if "suppress" in given:
@@ -133,3 +133,8 @@ def _sealed(vault: ports.Vault, run: Run, value: object) -> bytes | None:
 
 def _hashed(vault: ports.Vault, run: Run, value: object) -> bytes | None:
     return address_hash(vault, run.account_id, str(value)) if value else None
+
+
+def _touched(run: Run, given: dict[str, Any]) -> tuple[int, str]:
+    created = given.get("create")
+    return run.account_id, str(created["contact_id"] if created else run.contact_id)

@@ -17,37 +17,41 @@ _LOAD = statement("load_facts")
 
 
 class Wanted(NamedTuple):
-    """Whose facts, how far back its sends are read, and an address that is not the contact's own."""
+    """Whose facts: the addresses asked about, in clear, how far back its sends are read, and the contact's
+    sending_rev when those addresses were read.
+    """
 
     account_id: int
     contact_id: UUID
+    addresses: tuple[str, ...]
     back: timedelta
-    foreign: str
+    rev: int | None
 
 
 async def load(
-    connection: asyncpg.Connection | asyncpg.Pool,
-    vault: ports.Vault,
-    wanted: Sequence[Wanted],
-    addresses: Mapping[tuple[int, UUID], Sequence[str]],
-) -> dict[Wanted, Facts]:
-    """Facts of those contacts that exist. `addresses`: each contact's own, in clear."""
-    foreign = [address_hash(vault, w.account_id, w.foreign) if w.foreign else None for w in wanted]
+    connection: asyncpg.Connection | asyncpg.Pool, vault: ports.Vault, wanted: Sequence[Wanted]
+) -> list[Facts | None]:
+    """The facts of each, None of a contact that is not there.
+
+    Their revision is that of the addresses if that is older: what changed in between makes them old.
+    """
+    hashes = [{text: address_hash(vault, w.account_id, text) for text in w.addresses} for w in wanted]
+    pairs = [(place, hashed) for place, known in enumerate(hashes, 1) for hashed in known.values()]
     rows = await connection.fetch(
         _LOAD,
         [w.account_id for w in wanted],
         [w.contact_id for w in wanted],
         [w.back for w in wanted],
-        foreign,
+        [place for place, _ in pairs],
+        [hashed for _, hashed in pairs],
     )
-    by_key = {(row["account_id"], row["contact_id"]): row for row in rows}
-    found: dict[Wanted, Facts] = {}
-    for one in wanted:
-        row = by_key.get((one.account_id, one.contact_id))
-        if row is not None:
-            own = addresses.get((one.account_id, one.contact_id), ())
-            texts = [text for text in (*own, one.foreign) if text]
-            found[one] = _facts(row, {text: address_hash(vault, one.account_id, text) for text in texts})
+    found: list[Facts | None] = [None] * len(wanted)
+    for row in rows:
+        place = row["place"] - 1
+        facts = _facts(row, hashes[place])
+        rev = wanted[place].rev
+        facts.rev = facts.rev if rev is None else min(facts.rev, rev)
+        found[place] = facts
     return found
 
 

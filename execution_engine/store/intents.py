@@ -9,6 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
+from execution_engine.moves import Advance
 from execution_engine.run import Run
 from execution_engine.sending.channels import Message
 from execution_engine.store.sql import statement
@@ -31,6 +32,17 @@ def stale(gates: Gates, run: Run) -> bool:
     """Whether the facts this run's message was judged by are no longer the contact's newest."""
     gate = gates.get((run.account_id, run.contact_id))
     return gate is None or run.facts is None or gate["sending_rev"] != run.facts.rev
+
+
+def mark_stale(gates: Gates, sending: Sequence[tuple[Run, Advance]]) -> None:
+    """Says `refresh` of messages judged by old facts; where sends count, each makes the next one's old."""
+    counted: set[tuple[int, UUID]] = set()
+    for run, result in sending:
+        key = run.account_id, run.contact_id
+        if stale(gates, run) or key in counted:
+            result.refresh = True
+        elif run.counts_sends:
+            counted.add(key)
 
 
 async def add(connection: asyncpg.Connection, sending: Sequence[tuple[Run, str, Message]]) -> None:

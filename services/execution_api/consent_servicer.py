@@ -8,7 +8,7 @@ from wayfarer.crm.v1 import consent_service_pb2 as pb
 from wayfarer.crm.v1 import consent_service_pb2_grpc
 
 from execution_engine.errors import InvalidValue, NotFound, PageTokenInvalid
-from execution_engine.sending.channels import Category, Channel, address_hash
+from execution_engine.sending.channels import Category, Channel, address_hash, normal
 from execution_engine.sending.effects import Suppress
 from execution_engine.store import consents
 from execution_engine.store.accounts import account_transaction
@@ -51,7 +51,8 @@ class ConsentServicer(consent_service_pb2_grpc.ConsentServiceServicer):
         self, request: pb.SuppressAddressRequest, context: Context
     ) -> pb.SuppressAddressResponse:
         who = caller()
-        hashed = address_hash(self._engine.vault, who.account_id, request.address)
+        address = normal(Channel(request.channel), request.address)
+        hashed = address_hash(self._engine.vault, who.account_id, address)
         async with account_transaction(self._engine.pool, who.account_id) as connection:
             seconds = None
             if request.HasField("until"):
@@ -69,7 +70,8 @@ class ConsentServicer(consent_service_pb2_grpc.ConsentServiceServicer):
         self, request: pb.LiftSuppressionRequest, context: Context
     ) -> pb.LiftSuppressionResponse:
         account_id = caller().account_id
-        hashed = address_hash(self._engine.vault, account_id, request.address)
+        address = normal(Channel(request.channel), request.address)
+        hashed = address_hash(self._engine.vault, account_id, address)
         async with account_transaction(self._engine.pool, account_id) as connection:
             channel, category = Channel(request.channel), _category(request.category)
             if not await consents.lift(connection, account_id, hashed, channel, category):
@@ -133,6 +135,8 @@ def _place(raw: bytes) -> MessageView:
     try:
         at, execution, step_id, visit = orjson.loads(raw)
         moment, execution_id = datetime.fromisoformat(at), UUID(execution)
+        if not isinstance(step_id, str) or not isinstance(visit, int) or not 0 <= visit < 2**15:
+            raise PageTokenInvalid
     except (ValueError, TypeError, AttributeError) as error:
         raise PageTokenInvalid from error
     return MessageView(Channel.EMAIL, Category.MARKETING, moment, execution_id, step_id, visit)

@@ -4,7 +4,7 @@ import orjson
 from wayfarer.execution.v1 import template_service_pb2 as pb
 from wayfarer.execution.v1 import template_service_pb2_grpc
 
-from execution_engine.errors import InvalidValue
+from execution_engine.errors import InvalidValue, PageTokenInvalid
 from execution_engine.store import templates
 from execution_engine.store.accounts import account_transaction
 from execution_engine.store.templates import TemplateView
@@ -47,11 +47,9 @@ class TemplateServicer(template_service_pb2_grpc.TemplateServiceServicer):
     ) -> pb.ListTemplatesResponse:
         account_id, size = caller().account_id, paging.size_of(request.page_size)
         mark = paging.filter_mark(request)
-        after = paging.decode(request.page_token, mark) or b""
+        after = _after(paging.decode(request.page_token, mark) or b"")
         async with account_transaction(self._engine.pool, account_id) as connection:
-            views = await templates.page(
-                connection, self._engine.vault, account_id, after.decode(errors="replace"), size + 1
-            )
+            views = await templates.page(connection, self._engine.vault, account_id, after, size + 1)
         more = paging.encode(views[size - 1].template.key.encode(), mark) if len(views) > size else ""
         return pb.ListTemplatesResponse(templates=[_shown(v) for v in views[:size]], next_page_token=more)
 
@@ -65,3 +63,9 @@ def _shown(view: TemplateView) -> pb.Template:
         content=convert.struct(dict(template.content)),
         create_time=convert.timestamp(view.created_at),
     )
+
+
+def _after(raw: bytes) -> str:
+    if not raw.isascii() or b"\0" in raw:
+        raise PageTokenInvalid
+    return raw.decode()

@@ -25,8 +25,9 @@ from wayfarer.action.v1.provider_service_pb2_grpc import ProviderServiceStub
 from dispatcher.intake import Intake
 from execution_engine import ports
 from execution_engine.errors import WayfarerError
-from execution_engine.sending.channels import address_hash
-from execution_engine.store import contacts
+from execution_engine.sending.channels import address_hash, normal
+from execution_engine.sending.effects import Deny, Suppress, effect_of
+from execution_engine.store import consents, contacts
 from execution_engine.store.accounts import account_transaction
 from execution_engine.store.events import Arrival
 
@@ -77,6 +78,8 @@ class Callbacks:
 
     async def _of_account(self, request: Request) -> Response:
         named = request.path_params
+        if not 0 < named["account"] < 2**63:
+            return Response(status_code=404)
         return await self._take(request, named["provider"], named["channel"], named["account"])
 
     async def _of_effect(self, request: Request) -> Response:
@@ -126,12 +129,28 @@ class Callbacks:
         for one in happenings:
             arrivals = [_arrival(one, provider, channel, contact) for contact in await self._contacts(one)]
             by_account.setdefault(one.account_id, []).extend(arrivals)
+            if not arrivals:
+                await self._of_nobody(one, f"{provider}/{one.id}")
         for account_id, arrivals in by_account.items():
             for arrival, answer in zip(
                 arrivals, await self._intake.publish(account_id, arrivals), strict=True
             ):
                 if isinstance(answer, WayfarerError):
                     log.warning("happening_refused", type=arrival.type, reason=answer.reason)
+
+    async def _of_nobody(self, one: pb.Happening, source: str) -> None:
+        """No contact has the address (now): what it says of the address holds all the same."""
+        effect = effect_of(one.type, orjson.loads(one.attributes or b"{}"))
+        log.info("happening_of_nobody", type=one.type, account_id=one.account_id)
+        if not one.address or effect is None or isinstance(effect, Deny):
+            return
+        address = normal(effect.channel, one.address)
+        hashed = address_hash(self._vault, one.account_id, address)
+        async with account_transaction(self._pool, one.account_id) as connection:
+            if isinstance(effect, Suppress):
+                await consents.suppress(connection, one.account_id, hashed, effect, source[:200])
+            else:
+                await consents.lift(connection, one.account_id, hashed, effect.channel, None)
 
     async def _contacts(self, one: pb.Happening) -> list[UUID]:
         """Whose it is: the contact the message went to, or everybody who has the address."""
@@ -141,10 +160,7 @@ class Callbacks:
             return []
         hashed = address_hash(self._vault, one.account_id, one.address)
         async with account_transaction(self._pool, one.account_id) as connection:
-            found = await contacts.of_address(connection, one.account_id, hashed)
-        if not found:
-            log.info("happening_of_nobody", type=one.type, account_id=one.account_id)
-        return found
+            return await contacts.of_address(connection, one.account_id, hashed)
 
 
 def _arrival(one: pb.Happening, provider: str, channel: str, contact_id: UUID) -> Arrival:
