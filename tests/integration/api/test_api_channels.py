@@ -226,8 +226,10 @@ async def test_providers_are_chosen_and_credentials_never_come_back(world: World
         ("sms", "twilio"),
         ("voice", "twilio"),
         ("messenger", "meta"),
+        ("slack", "slack"),
     }
-    assert list(answer.providers[1].credential_names) == ["auth_token"]
+    shown = {one.channel: list(one.credential_names) for one in answer.providers}
+    assert (shown["sms"], shown["slack"]) == (["auth_token"], ["bot_token"])
     assert "sandbox-auth-token" not in str(answer)
     wrong = admin_pb.SetProviderRequest(channel="sms", provider="twilio", credentials={"pass": "x"})
     wrong.settings.update({"account_sid": "nonsense", "base_url": "ftp://x"})
@@ -240,7 +242,7 @@ async def test_providers_are_chosen_and_credentials_never_come_back(world: World
     assert (await refused(phoning.call(phoning.admin.SetProvider, nowhere))).reason == "CHANNEL_NOT_FOUND"
     await phoning.call(phoning.admin.RemoveProvider, admin_pb.RemoveProviderRequest(channel="voice"))
     left = await phoning.call(phoning.admin.ListProviders, admin_pb.ListProvidersRequest())
-    assert {one.channel for one in left.providers} == {"sms", "messenger"}
+    assert {one.channel for one in left.providers} == {"sms", "messenger", "slack"}
 
 
 async def test_create_contact_makes_one_that_can_be_read_and_written_to(world: World, client: Client) -> None:
