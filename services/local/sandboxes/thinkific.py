@@ -42,7 +42,7 @@ class _Site:
     enrollments: dict[int, Resource] = field(default_factory=dict)
     _ids: Iterator[int] = field(default_factory=lambda: count(1001))
     _came: deque[float] = field(default_factory=deque)
-    _under_way: int = 0
+    _under_way: list[web.Request] = field(default_factory=list)
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -164,18 +164,22 @@ class _Site:
         now = time.monotonic()
         while self._came and self._came[0] <= now - _MINUTE_S:
             self._came.popleft()
-        if len(self._came) >= self.per_minute or self._under_way >= _AT_A_TIME:
+        if len(self._came) >= self.per_minute or self._busy() >= _AT_A_TIME:
             return _refused(429, self._wait_s(now))
         self._came.append(now)
-        self._under_way += 1
+        self._under_way.append(request)
         try:
             answer: web.StreamResponse = await handler(request)
         finally:
-            self._under_way -= 1
+            self._under_way.remove(request)
         answer.headers.setdefault("RateLimit-Limit", str(self.per_minute))
         answer.headers.setdefault("RateLimit-Remaining", str(self.per_minute - len(self._came)))
         answer.headers.setdefault("RateLimit-Reset", str(int(time.time() + self._wait_s(now))))
         return answer
+
+    def _busy(self) -> int:
+        """How many wait for their answer; those whose caller has gone do not."""
+        return sum(request.transport is not None for request in self._under_way)
 
     def _wait_s(self, now: float) -> int:
         return int(self._came[0] + _MINUTE_S - now) + 1 if self._came else 1

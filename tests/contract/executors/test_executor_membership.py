@@ -120,6 +120,14 @@ async def test_an_effect_whose_outcome_was_lost_answers_as_before_and_changes_no
     assert await membership.access(contact_id) == [access]
 
 
+async def test_a_lost_grant_is_known_although_its_course_was_closed(membership: MembershipWorld) -> None:
+    await membership.add_course("brief")
+    grant = action("grant_course_access", course="brief")
+    told = output(await membership.client.execute(grant))
+    await membership.add_course("brief", active=False)
+    assert output(await membership.client.execute(await lose_the_outcome(membership, grant))) == told
+
+
 async def test_a_lost_grant_does_not_undo_a_later_revocation(membership: MembershipWorld) -> None:
     contact_id = uuid7()
     grant = action("grant_course_access", contact_id=contact_id)
@@ -205,6 +213,25 @@ async def test_an_attempt_that_ends_while_it_waits_did_nothing(membership: Membe
     assert result.failure.error_class == failure_pb2.ERROR_CLASS_TIMEOUT
     assert result.certainty == action_pb2.CERTAINTY_NOT_DONE
     assert await membership.access(contact_id) == []
+
+
+async def test_an_attempt_that_ends_while_it_writes_is_in_doubt(membership: MembershipWorld) -> None:
+    """R-ERR-1: and the next one settles it."""
+    contact_id = uuid7()
+    output(await membership.grant(contact_id=contact_id, expires_at=FAR))
+    late = action("grant_course_access", contact_id=contact_id)
+    late.budget_ms = 300
+    async with membership.client.database.transaction():
+        await membership.client.database.execute(
+            "SELECT FROM course_access WHERE account_id = $1 AND contact_id = $2 FOR UPDATE",
+            ACCOUNT,
+            contact_id,
+        )
+        result = await membership.client.execute(late)
+    assert result.failure.error_class == failure_pb2.ERROR_CLASS_TIMEOUT
+    assert result.certainty == action_pb2.CERTAINTY_INDETERMINATE
+    late.attempt, late.budget_ms = 2, 15_000
+    assert output(await membership.client.execute(late))["expires_at"] is None
 
 
 @pytest.mark.parametrize(

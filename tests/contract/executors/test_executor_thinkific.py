@@ -5,15 +5,23 @@ pause, and the next attempt leaves one enrollment.
 """
 
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
 import pytest
+from aiohttp import web
 from wayfarer.action.v1 import action_pb2
 from wayfarer.action.v1 import provider_service_pb2 as providers
+from wayfarer.common.v1 import failure_pb2
+from yarl import URL
 
+from services.executors.membership.thinkific_api import ThinkificApi, ThinkificCredentials, ThinkificSettings
+from services.executors.providers.http_exchange import ProviderHttp
+from services.runtime.config import HostPort
 from tests.contract.executors.membership_world import MembershipWorld, action, output, somebody
+from tests.contract.executors.phone_world import serve
 from tests.contract.executors.test_executor_membership import FAR, FARTHER, kind_of
 from tests.contract.executors.world import TIMEOUT_S
 
@@ -172,6 +180,58 @@ async def test_too_many_at_a_time_says_when_to_come_again(
     assert kind_of(result) == ("RATE_LIMIT", "HTTP_429", "NOT_DONE")
     assert 35 <= result.retry_after.ToTimedelta().total_seconds() <= 41
     assert result.lane.lane == "courses"
+
+
+@pytest.mark.parametrize(
+    ("step", "certainty"),
+    [
+        ("GET users", action_pb2.CERTAINTY_NOT_DONE),
+        ("POST users", action_pb2.CERTAINTY_INDETERMINATE),
+        ("POST enrollments", action_pb2.CERTAINTY_INDETERMINATE),
+    ],
+)
+async def test_an_attempt_whose_budget_ends_is_in_doubt_from_its_first_change_on(
+    membership: MembershipWorld, account: int, step: str, certainty: action_pb2.Certainty.ValueType
+) -> None:
+    contact = somebody()
+    if step == "POST enrollments":  # a user that is there already
+        await membership.grant(account, contact=contact, course="102")
+    grant = action("grant_course_access", account, contact=contact)
+    grant.budget_ms = 400
+    await membership.site.misbehave(f"{step} {contact['email']}", hang="before")
+    result = await membership.client.execute(grant)
+    await membership.site.behave()
+    assert result.failure.error_class == failure_pb2.ERROR_CLASS_TIMEOUT
+    assert result.certainty == certainty
+
+
+async def test_ten_requests_are_under_way_at_most() -> None:
+    """A site that answers when ten are there, and remembers how many there were."""
+    came, under_way, most = asyncio.Condition(), 0, 0
+
+    async def answer(request: web.Request) -> web.Response:
+        nonlocal under_way, most
+        async with came:
+            under_way += 1
+            most = max(most, under_way)
+            came.notify_all()
+            await came.wait_for(lambda: most >= 10)
+        for _ in range(200):  # rounds of the loop, in which an eleventh would come
+            await asyncio.sleep(0)
+        under_way -= 1
+        return web.json_response({"items": []})
+
+    application = web.Application()
+    application.router.add_get("/api/public/v1/users", answer)
+    async with AsyncExitStack() as stack:
+        url = await serve(stack, application)
+        http = await stack.enter_async_context(
+            ProviderHttp(frozenset({HostPort("127.0.0.1", URL(url).port or 0)}))
+        )
+        settings = ThinkificSettings(subdomain="x", base_url=url)
+        api = ThinkificApi(settings, ThinkificCredentials(api_key="k"), http)
+        assert await asyncio.gather(*(api.user("a@example.test") for _ in range(40))) == [None] * 40
+    assert most == 10
 
 
 async def test_a_change_that_is_lost_is_made_again(membership: MembershipWorld, account: int) -> None:

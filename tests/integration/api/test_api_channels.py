@@ -114,6 +114,31 @@ async def test_stop_by_text_holds_for_what_waits_and_start_lifts_it(world: World
     assert len(await texts_to(world, number)) == 1
 
 
+async def test_stop_from_a_number_that_nobody_has_holds_for_whoever_gets_it(
+    world: World, phoning: Client
+) -> None:
+    number = a_number()
+    await writes(world, phoning, number, "STOP")
+    contact = await phoning.contact(phone=number)
+    workflow = await phoning.publish(workflow_of(texting()))
+    assert "opt_out_blocked" in [e.event for e in await completed(phoning, workflow, contact.id)]
+    other = await phoning.contact(phone=a_number())
+    spelt = f"{number[:2]} ({number[2:5]}) {number[5:8]}-{number[8:]}"
+    foreign = await phoning.publish(workflow_of(texting(to=spelt)))
+    assert "opt_out_blocked" in [e.event for e in await completed(phoning, foreign, other.id)]
+    assert not await texts_to(world, number)
+
+
+async def test_suppressed_messenger_ids_get_nothing(world: World, phoning: Client) -> None:
+    person = str(uuid4().int % 10**15)
+    contact = await phoning.contact(fields=struct({"messenger_id": person}))
+    request = consent_pb.SuppressAddressRequest(channel=consent_pb.CHANNEL_MESSENGER, address=person)
+    await phoning.call(phoning.consents.SuppressAddress, request)
+    step = {"id": "write", "type": "send_messenger", "config": {"text": "Hi", "messaging_type": "UPDATE"}}
+    log = await completed(phoning, await phoning.publish(workflow_of(step)), contact.id)
+    assert "opt_out_blocked" in [e.event for e in log]
+
+
 async def test_a_reply_resumes_the_execution_that_waits_for_it(world: World, phoning: Client) -> None:
     number = a_number()
     contact = await phoning.contact(phone=number)

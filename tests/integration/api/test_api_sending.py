@@ -292,6 +292,43 @@ async def test_caps_skip_or_put_off_what_is_too_much(world: World, client: Clien
     assert len(await world.mails_to(address)) == 2
 
 
+async def test_a_cap_holds_for_many_messages_at_once(world: World, client: Client) -> None:
+    """Twelve executions of one contact come due in one moment, and share a commit; one mail goes."""
+    await rule(client, frequency_caps=[account_pb2.FrequencyCap(most=1, per=Duration(seconds=86_400))])
+    address = somebody()
+    contact = await client.contact(email=address)
+    workflow = await client.publish(mailing(waits=True))
+    started = [(await client.start(workflow, contact.id)).execution.id for _ in range(12)]
+    for execution_id in started:
+        await client.reaches(execution_id, "WAITING")
+    await world.let_pass(timedelta(hours=1, seconds=1))
+    names = [[e.event for e in await ended(client, execution_id)] for execution_id in started]
+    assert sum("send_allowed" in each for each in names) == 1
+    assert sum("send_skipped" in each for each in names) == 11
+    assert len(await world.mails_to(address)) == 1
+    assert not any((await client.verify()).values())
+
+
+async def test_a_suppressed_address_in_the_config_holds_beside_others_of_the_contact(
+    world: World, client: Client
+) -> None:
+    """Facts are read in batches: those of two messages to one contact are not those of each other."""
+    strange, own = somebody(), somebody()
+    contact = await client.contact(email=own)
+    request = pb.SuppressAddressRequest(channel=EMAIL, address=strange)
+    await client.call(client.consents.SuppressAddress, request)
+    abroad = await client.publish(mailing(waits=True, to=strange))
+    at_home = await client.publish(mailing(waits=True))
+    started = [(await client.start(w, contact.id)).execution.id for w in [abroad, at_home] * 5]
+    for execution_id in started:
+        await client.reaches(execution_id, "WAITING")
+    await world.let_pass(timedelta(hours=1, seconds=1))
+    for execution_id in started:
+        await ended(client, execution_id)
+    assert not await world.mails_to(strange)
+    assert len(await world.mails_to(own)) == 5
+
+
 async def test_an_account_may_want_consent_that_was_given(client: Client) -> None:
     await rule(client, explicit_consent=["email"])
     contact = await client.contact(email=somebody())

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from execution_engine.calendar.zones import wall_clock
 from execution_engine.model import BlockedOn, LogEvent
 from execution_engine.sending.channels import Category, Channel, Message, message_of
+from execution_engine.sending.effects import Suppress, effect_of
 from execution_engine.sending.facts import Consent, Facts, Sent, Suppression
 from execution_engine.sending.gate import Allowed, Later, Place, Refused, Unread, Verdict, judge
 from execution_engine.sending.hours import opens_at, quiet_until, release
@@ -233,6 +234,7 @@ def test_what_is_released_is_spread(ids: list[Any]) -> None:
         ({"quiet_hours": {"from": "21:00", "to": "08:00", "time_zone": "Mars"}}, "quiet_hours"),
         ({"quiet_hours": {"from": "21:00", "to": "08:00", "bogus": 1}}, "quiet_hours"),
         ({"quiet_hours": "on"}, "quiet_hours"),
+        ({"quiet_hours": {"from": "1:00", "to": "2:00", "channels": [["email"]]}}, "quiet_hours"),
         ({"send_window": {"from": "09:00", "to": "17:00", "days": ["someday"]}}, "send_window"),
         ({"send_window": {"from": "09:00", "to": "17:00", "spread": "20h"}}, "send_window"),
         ({"frequency_caps": {"most": 1}}, "frequency_caps"),
@@ -256,3 +258,35 @@ def test_good_rules_have_no_fault() -> None:
     }
     assert not faults(everything, "settings.sending")
     assert rules_of({}, {}) == Rules()
+
+
+def test_numbers_compare_without_what_stands_between_the_digits() -> None:
+    """STOP holds however somebody wrote the number."""
+    contact = {"phone": "+15551234567"}
+    config = b'{"to": "+1 (555) 123-4567"}'
+    assert message_of(Channel.SMS, config, contact) == Message(
+        Channel.SMS, Category.MARKETING, "+15551234567", False
+    )
+
+
+@pytest.mark.parametrize(
+    "given",
+    [None, 5, "sms", {}, {"channel": []}, {"channel": "fax"}, {"channel": {"a": 1}}],
+)
+def test_what_is_no_suppression_is_passed_over(given: Any) -> None:
+    assert effect_of("sms_failed", {"suppress": given}) is None
+
+
+def test_a_suppression_an_event_tells_of_is_bounded() -> None:
+    told = {"channel": "sms", "reason": "A\0B", "until": 1e30}
+    effect = effect_of("sms_undelivered", {"suppress": told})
+    assert isinstance(effect, Suppress)
+    assert effect.reason == "AB"
+    assert effect.seconds is not None
+    assert effect.seconds < 11 * 366 * 86_400
+
+
+@pytest.mark.parametrize("off", ["off", False])
+def test_off_may_be_written_with_and_without_quotes(off: Any) -> None:
+    assert not faults({"quiet_hours": off}, "settings")
+    assert rules_of(QUIET, {"quiet_hours": off}).quiet is None
