@@ -59,7 +59,7 @@ CORE := execution_engine/advance.py,execution_engine/walk.py,execution_engine/re
 execution_engine/states.py,execution_engine/journal.py,execution_engine/fold.py,execution_engine/retry.py,$\
 execution_engine/signals.py,execution_engine/schedule.py,execution_engine/notices.py,execution_engine/masking.py,$\
 execution_engine/chain.py,execution_engine/admission/*,execution_engine/calendar/*,execution_engine/definition/*,$\
-execution_engine/steps/*
+execution_engine/steps/*,execution_engine/leave.py,execution_engine/sending/*
 
 .PHONY: coverage-core
 coverage-core: $(VENV)/.dev ## lines and branches of the pure core that unit tests reach: at least 95 %

@@ -6,7 +6,7 @@ is read again: still ours (locked for a moment, or the answer was lost) or lost 
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -157,18 +157,33 @@ class Committer:
             else:
                 (stale if pending.move.result.refresh else again).append(pending)
         self._done(landed)
-        if stale:
-            await self._decide_anew(stale)
-        return await self._sift(again) if again else []
+        unsettled = await self._decide_anew(stale) if stale else []
+        return unsettled + (await self._sift(again) if again else [])
 
-    async def _decide_anew(self, stale: list[Pending]) -> None:
-        """What the send gate knew of these contacts is not the newest: on by way of their data."""
-        self._not_sent([pending.run for pending in stale])
-        lost: list[Run] = []
-        restored = await self._restore(stale, lost)
+    async def _decide_anew(self, stale: list[Pending]) -> list[Pending]:
+        """What the send gate knew of these contacts is not the newest: on by way of their data.
+
+        A write whose answer was lost may itself have made it old; that one has landed. Returns what must fly
+        again because the database could not be asked.
+        """
+        try:
+            async with self._pool.acquire() as connection:
+                standings = await commits.reread(connection, [pending.run for pending in stale])
+        except DATABASE_FAULTS:
+            await asyncio.sleep(_PAUSE_S)
+            return stale
+        landed, lost, unwritten = _sorted(stale, standings)
+        self._not_sent([pending.run for pending in unwritten])
+        restored = await self._restore(unwritten, lost)
+        self._tell(landed, lost)
+        self._refresh(restored)
+        return []
+
+    def _tell(self, landed: list[Move], lost: list[Run]) -> None:
+        if landed:
+            self._done(landed)
         if lost:
             self._lost(lost)
-        self._refresh(restored)
 
     def _advance(self, batch: list[Pending], now: datetime) -> list[Move]:
         moves: list[Move] = []
@@ -236,26 +251,14 @@ class Committer:
         except DATABASE_FAULTS:
             await asyncio.sleep(_PAUSE_S)
             return batch
-        landed: list[Move] = []
-        lost: list[Run] = []
+        landed, lost, unwritten = _sorted(doubtful, standings)
         again: list[Pending] = []
         asked: list[Pending] = []
-        for pending in doubtful:
-            run, standing = pending.run, standings.get(pending.run.execution_id)
-            assert pending.move is not None
-            if standing is not None and _is_written(standing, run):
-                # The commit's answer was lost, not the commit.
-                run.rev += 1
-                landed.append(pending.move)
-            elif standing is not None and (standing.fence, standing.rev) == (run.fence, run.rev):
-                (again if standing.asks == run.asks else asked).append(pending)
-            else:
-                lost.append(run)
+        for pending in unwritten:
+            same = standings[pending.run.execution_id].asks == pending.run.asks
+            (again if same else asked).append(pending)
         again += await self._restore(asked, lost)
-        if landed:
-            self._done(landed)
-        if lost:
-            self._lost(lost)
+        self._tell(landed, lost)
         return unmoved + again
 
     async def _restore(self, asked: list[Pending], lost: list[Run]) -> list[Pending]:
@@ -289,6 +292,26 @@ def _telling(batch: Sequence[Pending]) -> dict[int, set[str]]:
             if isinstance(step, ActionStep) and step.emits:
                 types.setdefault(run.account_id, set()).update(name for name, _ in step.emits)
     return types
+
+
+def _sorted(
+    doubtful: Sequence[Pending], standings: Mapping[UUID, commits.Standing]
+) -> tuple[list[Move], list[Run], list[Pending]]:
+    """Written after all (the answer was lost, not the commit); another driver's; still to be written."""
+    landed: list[Move] = []
+    lost: list[Run] = []
+    unwritten: list[Pending] = []
+    for pending in doubtful:
+        run, standing = pending.run, standings.get(pending.run.execution_id)
+        assert pending.move is not None
+        if standing is not None and _is_written(standing, run):
+            run.rev += 1
+            landed.append(pending.move)
+        elif standing is not None and (standing.fence, standing.rev) == (run.fence, run.rev):
+            unwritten.append(pending)
+        else:
+            lost.append(run)
+    return landed, lost, unwritten
 
 
 def _is_written(standing: commits.Standing, run: Run) -> bool:

@@ -28,12 +28,10 @@ from execution_engine.definition.program import (
 )
 from execution_engine.definition.templates import TemplateError
 from execution_engine.journal import Journal, as_json
+from execution_engine.leave import Leave, ask_leave
 from execution_engine.model import BlockedOn, ErrorClass, Failure, LogEvent, OutcomeCode, Status
 from execution_engine.moves import Advance, Count, Gate, Hold
 from execution_engine.run import Run
-from execution_engine.sending.channels import Channel, message_of
-from execution_engine.sending.gate import Allowed, Evidence, Later, Place, Refused, Unread, judge
-from execution_engine.sending.rules import rules_of
 from execution_engine.signals import Ask, Signal, SignalKind, first
 from execution_engine.steps import split
 
@@ -44,7 +42,7 @@ _MOST_STEPS = 200
 class Walk:
     """One move of one run: the moment, and what has been decided so far."""
 
-    __slots__ = ("_evidence", "gate", "hold", "journal", "now", "program", "result", "run", "steps")
+    __slots__ = ("gate", "hold", "journal", "now", "program", "result", "run", "steps")
 
     def __init__(self, run: Run, now: datetime, hold: Hold, gate: Gate | None) -> None:
         assert run.program is not None
@@ -56,7 +54,6 @@ class Walk:
         self.gate = gate
         self.result = Advance()
         self.journal = Journal(run, now, self.result.rows)
-        self._evidence: Evidence = {}
 
     # Where to
 
@@ -269,54 +266,24 @@ class Walk:
             self.give_up(step, fails=True, reason="configuration", failure=failure)
             return
         run.config = config
-        if step.channel is not None and not self._may_send(step, step.channel):
-            return
+        leave: Leave | None = None
+        if step.channel is not None:
+            leave = ask_leave(self, step, step.channel)
+            if leave is None:
+                return
         blocked = self.gate(run, step) if self.gate is not None else None
         if blocked is not None:
             run.blocked_by = blocked.lane
             self.wait_until(blocked.reason, blocked.until)
             return
-        if self.result.message is not None:
-            self.journal.note(LogEvent.SEND_ALLOWED, detail=self._evidence)
+        if leave is not None:
+            self.journal.note(LogEvent.SEND_ALLOWED, detail=leave.evidence)
+            self.result.message, run.counts_sends = leave.message, leave.counted
         run.blocked_by = ""
         run.status = Status.ACTIVE
         run.blocked_on = BlockedOn.NOTHING
         self.journal.begin_attempt(step)
         self.result.begin = step
-
-    def _may_send(self, step: ActionStep, channel: Channel) -> bool:
-        """Whether the message may go now; if not, the run waits, goes on, or is to be decided again."""
-        run = self.run
-        if run.facts is None:
-            self.result.refresh = True
-            return False
-        contact = run.contact or {}
-        zones = {
-            "contact": str(contact.get("time_zone") or ""),
-            "workflow": self.program.settings.time_zone,
-            "account": str(run.settings.get("time_zone") or ""),
-        }
-        place = Place((str(run.execution_id), step.id, run.visit), zones)
-        rules = rules_of(run.settings.get("sending") or {}, self.program.settings.sending)
-        message = message_of(channel, run.config, contact)
-        verdict = judge(message, run.facts, rules, place, self.now)
-        match verdict:
-            case Allowed():
-                self.result.message, self._evidence = message, verdict.evidence
-                run.counts_sends = bool(rules.caps)
-                return True
-            case Unread():
-                run.foreign, self.result.refresh = message.address, True
-            case Later():
-                self.journal.note(LogEvent.SEND_DEFERRED, OutcomeCode.DEFERRED, detail=verdict.evidence)
-                run.blocked_by = ""
-                self.wait_until(verdict.reason, verdict.until)
-            case Refused():
-                self.journal.note(verdict.event, OutcomeCode.SKIPPED, detail=verdict.evidence)
-                self.go(step.next)
-            case _:
-                assert_never(verdict)
-        return False
 
     def give_up(self, step: ActionStep, *, fails: bool, reason: str, failure: Failure) -> None:
         """No further attempt: the step's on_error decides, or else whether the failure's class fails."""

@@ -34,12 +34,11 @@ CATEGORIES = {category.name.lower(): category for category in Category}
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is about to be sent. `foreign`: to an address of the config's, not the contact's."""
+    """What is about to be sent."""
 
     channel: Channel
     category: Category
     address: str
-    foreign: bool
 
 
 def message_of(channel: Channel, config: bytes, contact: dict[str, Any]) -> Message:
@@ -48,8 +47,7 @@ def message_of(channel: Channel, config: bytes, contact: dict[str, Any]) -> Mess
     category = CATEGORIES.get(str(given.get("category") or ""), Category.MARKETING)
     named = str(given.get("to") or given.get("recipient") or "").strip()
     named = normal(channel, named)
-    own = address_of(channel, contact)
-    return Message(channel, category, named or own, bool(named) and named != own)
+    return Message(channel, category, named or address_of(channel, contact))
 
 
 def address_of(channel: Channel, contact: dict[str, Any]) -> str:

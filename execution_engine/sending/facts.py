@@ -44,7 +44,6 @@ class Facts:
 
     rev: int
     opted_out: bool = False
-    deleted: bool = False
     consents: Mapping[tuple[Channel, Category], Consent] = field(default_factory=dict)
     suppressions: tuple[Suppression, ...] = ()
     sent: tuple[Sent, ...] = ()

@@ -59,7 +59,6 @@ def _facts(row: asyncpg.Record, hashes: Mapping[str, bytes]) -> Facts:
     return Facts(
         rev=row["sending_rev"],
         opted_out=row["opted_out"],
-        deleted=row["deleted"],
         consents={
             (Channel(channel), Category(category)): Consent(granted, source, datetime.fromisoformat(at))
             for channel, category, granted, source, at in _list(row["consents"])

@@ -1,6 +1,6 @@
 -- What the send gate reads of contacts; store/facts.py. $3: how far back caps look; $4, $5: hashes of the addresses
 -- that are asked about, by place from 1. Primary keys.
-SELECT u.place, c.sending_rev, c.opted_out, c.deleted_at IS NOT NULL AS deleted,
+SELECT u.place, c.sending_rev, c.opted_out,
     (SELECT jsonb_agg(jsonb_build_array(k.channel, k.category, k.granted, k.source, k.at))
      FROM consent k WHERE k.account_id = c.account_id AND k.contact_id = c.contact_id) AS consents,
     (SELECT jsonb_agg(jsonb_build_array(s.channel, encode(s.address_hash, 'hex'), s.category, s.reason, s.until))

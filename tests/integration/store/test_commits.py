@@ -3,6 +3,7 @@
 G3, G4, R-STEP-3, R-TRIG-1, A-14.
 """
 
+import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,12 +12,17 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
+from dispatcher.commit import Committer, Pending
+from dispatcher.settings import WorkerSettings
 from execution_engine import chain
 from execution_engine.advance import advance
 from execution_engine.ids import new_id
 from execution_engine.model import BlockedOn, Priority, Status
+from execution_engine.moves import Hold
 from execution_engine.outcome import Claimed, Event, Succeeded
 from execution_engine.run import Run
+from execution_engine.sending.channels import Category, Channel, Message
+from execution_engine.sending.facts import Facts
 from execution_engine.store import commits, leases
 from execution_engine.store.accounts import account_transaction
 from execution_engine.store.commits import Move
@@ -207,3 +213,42 @@ async def test_the_worker_role_cannot_change_what_is_not_its_own(store: Store) -
     ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await store.worker.execute(statement)
+
+
+async def test_a_message_whose_commit_lost_its_answer_is_not_decided_again(store: Store) -> None:
+    """G1, G4: where sends are counted, a written intent makes its own facts old; it is written all the same."""
+    account_id, execution_id = await store.start()
+    (run,) = await store.claim(await store.register(), account_id)
+    move = moved(run, FIRST_CLAIM, await store.now())
+    assert move.result.begin is not None
+    move.result.message = Message(Channel.EMAIL, Category.MARKETING, "ann@example.com")
+    run.facts, run.counts_sends = Facts(rev=1), True
+    pending = Pending(run, FIRST_CLAIM, move=move)
+    assert await store.write(run, move, await store.now())  # and its answer never came
+    done: list[Move] = []
+    decided_again: list[Pending] = []
+    async with asyncpg.create_pool(
+        store.stack.prepared.dsns["wayfarer_worker"], min_size=1, max_size=2, server_settings=PLANNER
+    ) as pool:
+        committer = Committer(
+            pool,
+            store.vault,
+            WorkerSettings(),
+            done=done.extend,
+            reconcile=lambda _: None,
+            lost=lambda _: None,
+            hold=lambda _: Hold.GO,
+            not_sent=lambda _: None,
+            refresh=decided_again.extend,
+            gate=lambda _: lambda run, step: None,
+            dice=random.Random(1),
+        )
+        committer.sink.put(pending)
+        await committer.sink.drain()
+    assert decided_again == []
+    assert done == [move]
+    assert run.rev == (await store.row(execution_id))["rev"]
+    assert (
+        await store.owner.fetchval("SELECT count(*) FROM message_intent WHERE account_id = $1", account_id)
+        == 1
+    )

@@ -26,7 +26,7 @@ QUIET = {"quiet_hours": {"from": "21:00", "to": "08:00"}}
 
 
 def message(channel: Channel = Channel.EMAIL, category: Category = Category.MARKETING) -> Message:
-    return Message(channel, category, ADDRESS, foreign=False)
+    return Message(channel, category, ADDRESS)
 
 
 def facts(**given: Any) -> Facts:
@@ -68,7 +68,7 @@ def test_the_rules_come_in_their_order() -> None:
     """Each rule alone stops a message, and an earlier one speaks first."""
     everything = {**QUIET, **CAPS, "explicit_consent": ["email"]}
     known = facts(opted_out=True, consents=denied(), suppressions=(suppressed(),), sent=sends(1, 2))
-    nowhere = Message(Channel.EMAIL, Category.MARKETING, "", foreign=False)
+    nowhere = Message(Channel.EMAIL, Category.MARKETING, "")
     assert rule_of(asked(known, everything, NIGHT, nowhere)) == "NO_ADDRESS"
     assert rule_of(asked(known, everything, NIGHT)) == "SUPPRESSED"
     known.suppressions = ()
@@ -111,18 +111,16 @@ def test_a_suppression_holds_for_its_channel_category_address_and_time() -> None
 
 
 def test_an_address_that_was_not_read_is_asked_for() -> None:
-    foreign = Message(Channel.EMAIL, Category.MARKETING, "boss@example.com", foreign=True)
+    foreign = Message(Channel.EMAIL, Category.MARKETING, "boss@example.com")
     assert asked(facts(), what=foreign) == Unread()
 
 
 def test_a_message_takes_its_category_and_address_from_config_and_contact() -> None:
     contact = {"email": "a@b.c", "phone": "+4930123", "fields": {"messenger_id": 77}}
-    assert message_of(Channel.EMAIL, b"{}", contact) == Message(
-        Channel.EMAIL, Category.MARKETING, "a@b.c", False
-    )
+    assert message_of(Channel.EMAIL, b"{}", contact) == Message(Channel.EMAIL, Category.MARKETING, "a@b.c")
     config = b'{"to":" x@y.z ","category":"transactional"}'
     assert message_of(Channel.EMAIL, config, contact) == Message(
-        Channel.EMAIL, Category.TRANSACTIONAL, "x@y.z", True
+        Channel.EMAIL, Category.TRANSACTIONAL, "x@y.z"
     )
     assert message_of(Channel.SMS, b"{}", contact).address == "+4930123"
     assert message_of(Channel.MESSENGER, b"{}", contact).address == "77"
@@ -265,7 +263,7 @@ def test_numbers_compare_without_what_stands_between_the_digits() -> None:
     contact = {"phone": "+15551234567"}
     config = b'{"to": "+1 (555) 123-4567"}'
     assert message_of(Channel.SMS, config, contact) == Message(
-        Channel.SMS, Category.MARKETING, "+15551234567", False
+        Channel.SMS, Category.MARKETING, "+15551234567"
     )
 
 
