@@ -20,13 +20,13 @@ from services.local.binaries import reachable
 from services.local.demo_providers import choose_sandboxes
 from services.local.ports import FAMILIES, MOST_WORKERS, Ports, reserve
 from services.local.postgres import Postgres
+from services.local.processes import HOST, Processes
 from services.local.state_files import AlreadyHeld, exclusive, make_folder, write_private
 from services.local.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
 LOCAL_FILE = "local.json"
 _READY_S = 40.0
-_HOST = "127.0.0.1"
 
 
 class StackError(Exception):
@@ -61,12 +61,13 @@ class Stack:
         self.ports: Ports
         self.postgres: Postgres
         self.prepared: bootstrap.Prepared
+        self._processes: Processes
         self.supervisor = Supervisor(state_dir / "logs", on_change=self._tell)
 
     @property
     def address(self) -> str:
         """Where the API listens."""
-        return f"{_HOST}:{self.ports.api}"
+        return f"{HOST}:{self.ports.api}"
 
     @property
     def api_key(self) -> str:
@@ -76,22 +77,22 @@ class Stack:
     @property
     def mailbox_url(self) -> str:
         """Where the mailbox shows what arrived."""
-        return f"http://{_HOST}:{self.ports.mailbox}"
+        return f"http://{HOST}:{self.ports.mailbox}"
 
     @property
     def receiver_url(self) -> str:
         """The HTTP receiver: webhooks go to paths under /hooks/."""
-        return f"http://{_HOST}:{self.ports.receiver}"
+        return f"http://{HOST}:{self.ports.receiver}"
 
     @property
     def gateway_url(self) -> str:
         """Where providers' callbacks and recipients' clicks come in."""
-        return f"http://{_HOST}:{self.ports.gateway}"
+        return f"http://{HOST}:{self.ports.gateway}"
 
     @property
     def sandboxes_url(self) -> str:
         """The providers' sandboxes, each in a folder of its own."""
-        return f"http://{_HOST}:{self.ports.sandboxes}"
+        return f"http://{HOST}:{self.ports.sandboxes}"
 
     async def __aenter__(self) -> Self:
         try:
@@ -120,8 +121,9 @@ class Stack:
         )
         self.prepared = await bootstrap.prepare(self.postgres, self.state_dir)
         await self._stack.enter_async_context(self.supervisor)
-        for name, module, environment in self._processes():
-            await self.supervisor.start(name, module, environment)
+        self._processes = Processes(self.ports, self.prepared, self.state_dir, self._environment)
+        for process in self._processes.all():
+            await self.supervisor.start(*process)
         for _ in range(self._workers):
             await self.start_worker()
         await self.wait_ready()
@@ -133,107 +135,13 @@ class Stack:
     async def start_worker(self) -> str:
         """Adds one worker; its name."""
         number = sum(name.startswith("worker") for name in self.supervisor.children)
-        name = f"worker-{number}"
-        environment = self._common() | {
-            "WAYFARER_DATABASE_URL": self.prepared.dsns["wayfarer_worker"],
-            "WAYFARER_METRICS_PORT": str(self.ports.worker_metrics(number)),
-        }
-        await self.supervisor.start(name, "services.worker", environment)
-        return name
-
-    def _common(self) -> dict[str, str]:
-        crm = f"{_HOST}:{self.ports.executor('crm')}"
-        return {
-            "WAYFARER_PROFILE": "local",
-            "WAYFARER_KEYRING": str(self.prepared.keyring),
-            "WAYFARER_EXECUTORS": ",".join(f"{f}={_HOST}:{self.ports.executor(f)}" for f in FAMILIES),
-            "WAYFARER_CRM_TARGET": crm,
-            **self._environment,
-        }
-
-    def _processes(self) -> Iterator[tuple[str, str, dict[str, str]]]:
-        """Name, module and environment of each process but the workers."""
-        yield from self._outside()
-        for family in FAMILIES:
-            yield family, f"services.executors.{family}", self._common() | self._of_family(family)
-        yield from self._doors()
-
-    def _outside(self) -> Iterator[tuple[str, str, dict[str, str]]]:
-        """What stands for the world: mail server, webhooks' receiver, providers."""
-        ports = self.ports
-        yield (
-            "mailbox",
-            "services.local.mailbox",
-            {
-                "WAYFARER_LISTEN": f"{_HOST}:{ports.smtp}",
-                "WAYFARER_HTTP_LISTEN": f"{_HOST}:{ports.mailbox}",
-                "WAYFARER_STORE": str(self.state_dir / "mailbox.jsonl"),
-            },
-        )
-        yield (
-            "receiver",
-            "services.local.receiver",
-            {
-                "WAYFARER_LISTEN": f"{_HOST}:{ports.receiver}",
-                "WAYFARER_STORE": str(self.state_dir / "receiver.jsonl"),
-            },
-        )
-        yield (
-            "sandboxes",
-            "services.local.sandboxes",
-            {
-                "WAYFARER_LISTEN": f"{_HOST}:{ports.sandboxes}",
-                "WAYFARER_STORE": str(self.state_dir / "sandboxes.jsonl"),
-                "WAYFARER_CALLBACKS_TO": self.gateway_url,
-                "WAYFARER_CALLBACKS_ACCOUNT": str(self.prepared.account_id),
-            },
-        )
-
-    def _of_family(self, family: str) -> dict[str, str]:
-        ports = self.ports
-        return {
-            "WAYFARER_DATABASE_URL": self.prepared.dsns[bootstrap.database_of(family)],
-            "WAYFARER_LISTEN": f"{_HOST}:{ports.executor(family)}",
-            "WAYFARER_METRICS_PORT": str(ports.executor_metrics(family)),
-            "WAYFARER_SMTP_HOST": _HOST,
-            "WAYFARER_SMTP_PORT": str(ports.smtp),
-            "WAYFARER_MAIL_FROM": "hello@wayfarer.example",
-            "WAYFARER_PROVIDER_ALLOW": _pairs(ports.sandboxes, ports.smtp, ports.receiver),
-            "WAYFARER_PUBLIC_URL": self.gateway_url,
-            "WAYFARER_WEBHOOK_ALLOW": f"{_HOST}:{ports.receiver}",
-            "WAYFARER_WEBHOOK_SECRET": self.prepared.webhook_secret,
-            "WAYFARER_CUSTOM_CODE": "on",
-        }
-
-    def _doors(self) -> Iterator[tuple[str, str, dict[str, str]]]:
-        """What callers, providers and recipients speak to."""
-        common, ports = self._common(), self.ports
-        yield (
-            "api",
-            "services.execution_api",
-            common
-            | {
-                "WAYFARER_DATABASE_URL": self.prepared.dsns["wayfarer_api"],
-                "WAYFARER_LISTEN": self.address,
-                "WAYFARER_METRICS_PORT": str(ports.api_metrics),
-            },
-        )
-        yield (
-            "gateway",
-            "services.gateway",
-            common
-            | {
-                "WAYFARER_DATABASE_URL": self.prepared.dsns["wayfarer_api"],
-                "WAYFARER_LISTEN": f"{_HOST}:{ports.gateway}",
-                "WAYFARER_COMMUNICATION_TARGET": f"{_HOST}:{ports.executor('communication')}",
-                "WAYFARER_PUBLIC_URL": self.gateway_url,
-                "WAYFARER_METRICS_PORT": str(ports.gateway_metrics),
-            },
-        )
+        process = self._processes.worker(number)
+        await self.supervisor.start(*process)
+        return process.name
 
     async def wait_ready(self, timeout_s: float = _READY_S) -> None:
         """Waits until every process answers. Raises StackError naming those that do not."""
-        targets = {f: f"{_HOST}:{self.ports.executor(f)}" for f in FAMILIES} | {"api": self.address}
+        targets = {f: f"{HOST}:{self.ports.executor(f)}" for f in FAMILIES} | {"api": self.address}
         ports = {
             "mailbox": self.ports.smtp,
             "receiver": self.ports.receiver,
@@ -288,11 +196,6 @@ class Stack:
             write_private(path, json.dumps(told | {"pid": 0, "postgres_pid": 0, "pids": {}}, indent=2))
 
 
-def _pairs(*ports: int) -> str:
-    """Those ports of this machine, as settings take them."""
-    return ",".join(f"{_HOST}:{port}" for port in ports)
-
-
 async def _serving(target: str) -> None:
     async with grpc.aio.insecure_channel(target, [("grpc.max_reconnect_backoff_ms", 200)]) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
@@ -310,7 +213,7 @@ async def listening(port: int) -> None:
     """Returns once somebody listens on that port of this machine."""
     while True:
         try:
-            _, writer = await asyncio.open_connection(_HOST, port)
+            _, writer = await asyncio.open_connection(HOST, port)
         except OSError:
             await asyncio.sleep(0.05)
         else:
