@@ -192,14 +192,14 @@ class Client:
         )
         return answer.receipts[0]
 
-    async def reaches(self, execution_id: str, status: str) -> execution_pb2.Execution:
-        """The execution once it has this status."""
-        wanted = execution_pb2.ExecutionStatus.Value(f"EXECUTION_STATUS_{status}")
+    async def reaches(self, execution_id: str, *statuses: str) -> execution_pb2.Execution:
+        """The execution once it has one of these statuses."""
+        wanted = {execution_pb2.ExecutionStatus.Value(f"EXECUTION_STATUS_{status}") for status in statuses}
         async for change in self.watch(execution_id):
-            if change.execution.status == wanted:
+            if change.execution.status in wanted:
                 execution: execution_pb2.Execution = change.execution
                 return execution
-        raise AssertionError(f"{execution_id} ended without having been {status}")
+        raise AssertionError(f"{execution_id} ended without having been {' or '.join(statuses)}")
 
     async def log_of(self, execution_id: str) -> list[str]:
         """The names of its log entries."""
