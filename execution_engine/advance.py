@@ -94,7 +94,7 @@ class _Mover(Walk):
         return self.result
 
     def _was_told(self) -> bool:
-        """Whether the provider's word on this attempt came before its answer; it is then asked for at once."""
+        """Whether the provider's word on this attempt came before its answer: ask at once."""
         told = [one for one in self.run.signals if one["kind"] == SignalKind.RECHECK]
         self.run.signals = [one for one in self.run.signals if one["kind"] != SignalKind.RECHECK]
         return bool(told)

@@ -2,7 +2,8 @@
 
 `POST /_control/next {"match": "+1555", "times": 1, "status": 429, "code": 20429, "subcode": 0,
 "retry_after": 2}` answers an error; `{"lose": "before"}` cuts the connection and takes nothing,
-`{"lose": "after"}` takes the message first; `{"hang": "before" | "after"}` never answers. `{"delay_s": 1.5}` takes it and answers that much later.
+`{"lose": "after"}` takes the message first; `{"hang": "before" | "after"}` never answers.
+`{"delay_s": 1.5}` takes the message and answers that much later.
 `DELETE /_control/next` forgets what is left.
 """
 
