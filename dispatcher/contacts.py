@@ -24,7 +24,7 @@ from execution_engine.store.sql import statement
 
 _LOAD = statement("load_contacts")
 _TIMEOUT_S = 5.0
-_BLANK = {"first_name": "", "last_name": "", "time_zone": ""}
+_BLANK = {"first_name": "", "last_name": "", "time_zone": "", "owner": ""}
 
 
 class Contacts:
@@ -73,6 +73,7 @@ class Contacts:
         if record is not None:
             contact.update(orjson.loads(record.data or b"{}"))
             contact["tags"] = list(record.tags)
+            contact["owner"] = record.owner
         if own is not None:
             contact["external_id"] = own["external_id"] or ""
             contact["opted_out"] = own["opted_out"]

@@ -14,9 +14,9 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from services.executors.action import JsonObject, Skipped
-from services.executors.communication import phone_faults
-from services.executors.communication.asking import Asking
 from services.executors.gate import SendGate
+from services.executors.phone import phone_faults
+from services.executors.phone.asking import Asking
 from services.executors.providers.http_exchange import HttpRequest, ProviderHttp
 from services.executors.providers.offering import BaseUrl, Offered, ProviderCredentials, ProviderSettings
 from services.executors.providers.provider import (

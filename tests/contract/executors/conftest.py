@@ -217,9 +217,9 @@ def internal(notices: Notices) -> Client:
 
 @pytest.fixture(scope="session")
 async def notices(
-    postgres: Postgres, keyring: Path, mailbox: Mailbox, receiver: Receiver
+    postgres: Postgres, keyring: Path, mailbox: Mailbox, receiver: Receiver, phone: Phone
 ) -> AsyncIterator[Notices]:
-    """The internal family, its inside doors, and Slack's sandbox."""
+    """The internal family, its inside doors, and the sandboxes."""
     url = await make_database(postgres, "internal")
     async with open_slack() as slack:
         settings = InternalSettings(
@@ -230,7 +230,11 @@ async def notices(
             smtp_host=mailbox.host,
             smtp_port=mailbox.port,
             mail_from=Sender("Wayfarer", "no-reply@example.test"),
-            provider_allow=(HostPort("127.0.0.1", slack.port), HostPort("127.0.0.1", receiver.port)),
+            provider_allow=(
+                HostPort("127.0.0.1", slack.port),
+                HostPort("127.0.0.1", receiver.port),
+                *phone.ports(),
+            ),
             provider_answer_s=ANSWER_S,
         )
         async with (
@@ -238,7 +242,7 @@ async def notices(
             open_channel(client.address) as channel,
         ):
             doors = ProviderServiceStub(channel), NotificationServiceStub(channel)
-            yield Notices(client, *doors, slack)
+            yield Notices(client, *doors, slack, phone.twilio)
 
 
 @pytest.fixture(scope="session")

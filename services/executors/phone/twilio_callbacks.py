@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 from services.executors.action import JsonObject
-from services.executors.communication import phone_faults, twiml
-from services.executors.communication.callback_urls import CallbackUrls
+from services.executors.phone import phone_faults, twiml
+from services.executors.phone.callback_urls import CallbackUrls
 from services.executors.providers.effect_token import Told
 from services.executors.providers.provider import (
     Answered,
