@@ -28,6 +28,8 @@ class Category(IntEnum):
 
 
 _BETWEEN_DIGITS = str.maketrans("", "", " -().\u00a0")
+MESSENGER_FIELD = "messenger_id"
+"""The contact's field that holds its page-scoped id."""
 CHANNELS = {channel.name.lower(): channel for channel in Channel}
 CATEGORIES = {category.name.lower(): category for category in Category}
 
@@ -58,7 +60,7 @@ def address_of(channel: Channel, contact: dict[str, Any]) -> str:
         case Channel.SMS | Channel.VOICE:
             found = contact.get("phone")
         case Channel.MESSENGER:
-            found = (contact.get("fields") or {}).get("messenger_id")
+            found = (contact.get("fields") or {}).get(MESSENGER_FIELD)
     return normal(channel, str(found or ""))
 
 
