@@ -86,6 +86,6 @@ class Contacts:
 
 
 def _addresses(run: Run) -> tuple[str, ...]:
-    """The contact's own, and one of the config's that the gate asked for."""
+    """The contact's own, and those of the config's that the gate asked for."""
     own = {address_of(channel, run.contact or {}) for channel in Channel}
-    return tuple(sorted({*own, run.foreign} - {""}))
+    return tuple(sorted({*own, *run.foreign} - {""}))
