@@ -24,7 +24,7 @@ from services.executors.phone.callback_urls import CallbackUrls
 from services.executors.providers.accounts import ProviderAccounts
 from services.executors.providers.http_exchange import ProviderHttp
 from services.executors.providers.offering import Chosen
-from services.runtime.config import HostPort, host_ports, number, setting
+from services.runtime.config import HostPort, host_ports, integer, number, setting
 from services.runtime.keyring import Keyring
 from services.runtime.lifecycle import periodic, supervise
 
@@ -47,6 +47,12 @@ class Settings(MailSettings):
         default=25.0,
         help="How long their answer is waited for, in seconds.",
     )
+    notification_days: int = setting(
+        "WAYFARER_NOTIFICATION_DAYS",
+        integer(30, 3650),
+        default=180,
+        help="How long notifications in the application are kept.",
+    )
 
 
 async def open_parts(
@@ -63,7 +69,9 @@ async def open_parts(
     receivers = {"webhook": webhook.offered(http)}
     texts = {"twilio": twilio.offered(http, CallbackUrls("", keyring))}  # nobody asks how a user's text fares
     repeats, people, inbox = Repeats(pool, keyring), People(pool, keyring), Inbox(pool, keyring)
-    supervise(stack, periodic(_FORGET_EVERY_S, repeats.forget, asyncio.Event(), name="marks"), "marks")
+    keep = partial(inbox.forget, settings.notification_days)
+    for name, forget in (("marks", repeats.forget), ("notifications", keep)):
+        supervise(stack, periodic(_FORGET_EVERY_S, forget, asyncio.Event(), name=name), name)
     return Parts(
         Desk(
             repeats,

@@ -194,15 +194,19 @@ async def sandbox(postgres: Postgres, keyring: Path) -> AsyncIterator[Client]:
 @pytest.fixture(scope="session")
 async def membership(postgres: Postgres, keyring: Path) -> AsyncIterator[MembershipWorld]:
     async with serve_thinkific() as site:
+        url = await make_database(postgres, "membership")
         settings = MembershipSettings(
-            database_url=await make_database(postgres, "membership"),
+            database_url=url,
             keyring=keyring,
             listen=LOOPBACK,
             profile="local",
             provider_allow=(HostPort("127.0.0.1", site.port),),
             provider_answer_s=THINKIFIC_ANSWER_S,
         )
-        async with open_client(MEMBERSHIP, settings) as client, open_channel(client.address) as channel:
+        async with (
+            open_client(MEMBERSHIP, settings, {"url": url}) as client,
+            open_channel(client.address) as channel,
+        ):
             world = MembershipWorld(
                 client, MembershipServiceStub(channel), ProviderServiceStub(channel), site
             )
