@@ -6,10 +6,12 @@ R-SEND, R-ACT: real gateway, real callbacks over HTTP with their signatures.
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 from wayfarer.crm.v1 import consent_service_pb2 as consent_pb
 from wayfarer.crm.v1 import contact_service_pb2 as contact_pb
 
+from services.local.bootstrap import database_of
 from tests.integration.api.test_api_channels import (
     completed,
     event_types,
@@ -147,18 +149,45 @@ async def test_contacts_of_before_are_hashed_by_themselves(world: World, phoning
     person, address = a_person(), f"{uuid4()}@example.com"
     made = await phoning.contact(email=address, phone="+14155550123", fields=struct({"messenger_id": person}))
     row = await world.owner.fetchrow(HASHES, UUID(made.id))
-    assert row is not None
-    await world.owner.execute(
-        """UPDATE contact SET hashed = false, email_hash = NULL, phone_hash = NULL, messenger_hash = NULL
-        WHERE contact_id = $1""",
-        UUID(made.id),
-    )
-
-    async def hashed() -> bool:
-        return bool(await world.owner.fetchrow(HASHES, UUID(made.id)) == row)
-
-    await until(hashed)
+    await forget_hashes(world, made.id)
+    await until(lambda: has_hashes(world, made.id, row))
     await answers(world, phoning, person, made.id)
 
 
+async def test_create_contact_finds_contacts_of_before(world: World, phoning: Client) -> None:
+    """R-ACT: create_contact updates a contact that is older than the crm's hashes instead of doubling it."""
+    address = f"{uuid4()}@example.com"
+    before, other = await phoning.contact(email=address), await phoning.contact()
+    crm = await asyncpg.connect(world.stack.postgres.dsn(database_of("crm")))
+    await crm.execute("DELETE FROM contact_address WHERE contact_id = $1", UUID(before.id))
+    await forget_hashes(world, before.id)
+    known = "SELECT count(*) FROM contact_address WHERE contact_id = $1"
+
+    async def is_known() -> bool:
+        return bool(await crm.fetchval(known, UUID(before.id)))
+
+    await until(is_known)
+    await crm.close()
+    making = step("make", "create_contact", {"email": address.upper(), "first_name": "Ann"})
+    await completed(phoning, await phoning.publish(workflow_of(making)), other.id)
+    listed = await phoning.call(phoning.contacts.ListContacts, contact_pb.ListContactsRequest())
+    assert {one.id for one in listed.contacts} == {before.id, other.id}
+    after = await phoning.read_contact(before.id)
+    assert (after.first_name, after.email.lower()) == ("Ann", address)
+
+
 HASHES = "SELECT email_hash, phone_hash, messenger_hash, hashed FROM contact WHERE contact_id = $1"
+
+
+async def forget_hashes(world: World, contact_id: str) -> None:
+    """Makes a contact as it was before there were hashes."""
+    await world.owner.execute(
+        """UPDATE contact SET hashed = false, email_hash = NULL, phone_hash = NULL, messenger_hash = NULL
+        WHERE contact_id = $1""",
+        UUID(contact_id),
+    )
+
+
+async def has_hashes(world: World, contact_id: str, row: asyncpg.Record | None) -> bool:
+    assert row is not None
+    return bool(await world.owner.fetchrow(HASHES, UUID(contact_id)) == row)
