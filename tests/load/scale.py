@@ -94,8 +94,9 @@ class Bed:
 
     async def queue(self, executions: int) -> None:
         """So many executions more, from the contacts in turn, account by account."""
-        contacts = self.people.contacts
-        await self.starter.start(sorted(contacts[n % len(contacts)] for n in range(executions)))
+        contacts = sorted(self.people.contacts)
+        for done in range(0, executions, len(contacts)):
+            await self.starter.start(contacts[: executions - done])
 
 
 @asynccontextmanager
