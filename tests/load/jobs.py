@@ -18,7 +18,7 @@ from wayfarer.execution.v1.execution_service_pb2_grpc import ExecutionServiceStu
 from services.local.stack import Stack
 from services.runtime.grpc_client import open_channel
 from tests.load import bare
-from tests.load.rig import say, workflow_of
+from tests.load.rig import FIVE_TAGS, say, workflow_of
 
 Step = dict[str, Any]
 _CALLERS: Final = 64
@@ -43,7 +43,7 @@ def _bare(stack: Stack) -> list[Step]:
 
 
 def _tags(stack: Stack) -> list[Step]:
-    return [{"id": f"tag_{n}", "type": "add_tag", "config": {"tag": f"bench-{n}"}} for n in range(5)]
+    return FIVE_TAGS
 
 
 def _mixed(stack: Stack) -> list[Step]:
