@@ -49,23 +49,28 @@ class Providers:
         )
         if credentials:
             request.credentials = orjson.dumps(dict(credentials))
-        for family in _families(channel):
-            await self._put(family, request, provider)
+        also = [family for family in _TOO.get(channel, ()) if family in self._stubs]
+        # They come first, so that the choice is not shown before all have it. What is wrong with it, the
+        # family that is asked about it says.
+        without = [family for family in also if await self._put(family, request) is not None]
+        refused = await self._put(_family(channel), request)
+        if refused is not None:
+            raise refused
+        for family in without:
+            await self._remove(family, account_id, channel)
 
-    async def _put(self, family: str, request: pb.PutProviderRequest, provider: str) -> None:
+    async def _put(self, family: str, request: pb.PutProviderRequest) -> NotFound | InvalidValues | None:
+        """Gives what is wrong with the choice. Raises ExecutorUnavailable."""
         try:
             await self._stub(family).PutProvider(request, timeout=_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.NOT_FOUND and family != FAMILY_OF[request.channel]:
-                await self._remove(family, request.account_id, request.channel)  # it goes without
-                return
             if error.code() is grpc.StatusCode.NOT_FOUND:
-                raise NotFound("provider", provider) from error
+                return NotFound("provider", request.provider)
             found = violations_of(error)
             if error.code() is grpc.StatusCode.INVALID_ARGUMENT and found:
-                faults = [Fault(one.field, one.rule, one.description) for one in found]
-                raise InvalidValues(faults) from error
+                return InvalidValues([Fault(one.field, one.rule, one.description) for one in found])
             raise ExecutorUnavailable(family) from error
+        return None
 
     async def list(self, account_id: int) -> list[admin_pb.Provider]:
         """All choices of an account. Raises ExecutorUnavailable."""
@@ -81,7 +86,7 @@ class Providers:
 
     async def remove(self, account_id: int, channel: str) -> None:
         """Forgets a choice. Raises NotFound, ExecutorUnavailable."""
-        for family in _families(channel):
+        for family in (*_TOO.get(channel, ()), _family(channel)):
             await self._remove(family, account_id, channel)
 
     async def _remove(self, family: str, account_id: int, channel: str) -> None:
@@ -98,12 +103,11 @@ class Providers:
         return stub
 
 
-def _families(channel: str) -> tuple[str, ...]:
-    """Those that keep a choice; the one that is asked about it is the last to have it changed."""
+def _family(channel: str) -> str:
     family = FAMILY_OF.get(channel)
     if family is None:
         raise NotFound("channel", channel)
-    return *_TOO.get(channel, ()), family
+    return family
 
 
 def _shown(one: pb.Provider) -> admin_pb.Provider:
