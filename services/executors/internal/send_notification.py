@@ -34,7 +34,7 @@ from services.executors.internal.inbox import IN_APP
 from services.executors.internal.notification import LANE, USER_ID, Notification, Severity
 from services.executors.internal.repeats import LONGEST_S
 from services.executors.mail.addresses import deliverable
-from services.executors.providers.provider import ProviderError
+from services.executors.providers.provider import CredentialsRefusedError, ProviderError
 from services.runtime.database import DatabaseUnavailableError
 
 log = structlog.get_logger(__name__)
@@ -168,10 +168,12 @@ async def _sent(call: Call[Config], notification: Notification, desk: Desk) -> R
     if channel == IN_APP and not all(map(_USER.fullmatch, notification.recipients)):
         return _refused("INVALID_USER", "a recipient is not the id of a user")
     try:
-        way = await desk.way(call.key.account_id, channel)
-        receipt = await way.send(notification, call.gate)
+        async with desk.way(call.key.account_id, channel) as way:
+            receipt = await way.send(notification, call.gate)
     except ProviderError as error:
         return error.failed
+    except CredentialsRefusedError as refused:
+        return refused.failed()
     output = {"channel": channel, "sent": True, "recipients": receipt.recipients}
     return succeeded(output, refs=receipt.refs)
 
