@@ -9,7 +9,6 @@ from typing import Final
 
 from execution_engine.model import BlockedOn, Failure, Status
 
-
 NEEDS_REAUTHORISATION: Final = "NEEDS_REAUTHORISATION"
 """The code of a deferral until the account's provider gets new credentials; the executors' word."""
 

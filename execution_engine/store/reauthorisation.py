@@ -1,4 +1,4 @@
-"""Lets executions go on that wait for new credentials of a provider; the API does so when a choice changes."""
+"""Lets executions go on that wait for new credentials of a provider; admin_servicer.py calls."""
 
 from datetime import timedelta
 

@@ -25,9 +25,7 @@ class Senders:
     ) -> AbstractAsyncContextManager[Twilio]: ...
 
     @overload
-    def acting(
-        self, account_id: int, channel: Literal["messenger"]
-    ) -> AbstractAsyncContextManager[Meta]: ...
+    def acting(self, account_id: int, channel: Literal["messenger"]) -> AbstractAsyncContextManager[Meta]: ...
 
     def acting(
         self, account_id: int, channel: Channel
