@@ -71,6 +71,7 @@ def test_what_a_fault_means(
     assert failed.error_class is ErrorClass[error_class]
     assert failed.certainty is Certainty[certainty]
     assert row_of(fault).side_effect is SideEffect[side_effect]
+    assert failed.needs_reauthorisation == (side_effect == "NEEDS_REAUTHORISATION")
 
 
 @pytest.mark.parametrize("provider", ["sendgrid", "resend"])
