@@ -66,10 +66,10 @@ class Way:
         request.settings.update({**self.settings, "base_url": f"{world.stack.sandboxes_url}/{self.folder}"})
         await client.call(client.admin.SetProvider, request)
 
-    async def somebody(self, client: Client) -> tuple[contact_pb2.Contact, str]:
+    async def somebody(self, client: Client, **fields: str) -> tuple[contact_pb2.Contact, str]:
         """A new contact, and where it is reached."""
         place = self.reaches()
-        return await client.contact(**self.contact(place)), place
+        return await client.contact(**self.contact(place), **fields), place
 
     async def misbehave(self, world: World, how: Refused, place: str = "", **more: Any) -> None:
         """Answer the next one for a place (for any, if empty) like this."""

@@ -1,6 +1,6 @@
 """The acceptance scenarios of actions through each provider's sandbox: real accounts, real HTTP, every process real.
 
-A-5, A-8, A-9, A-10, A-11, A-12, A-19, A-42, R-ERR-1, R-ERR-2, R-ERR-3, R-ERR-4, R-ERR-6.
+A-5, A-8, A-9, A-10, A-11, A-19, A-21, A-42, A-48, R-ERR-1, R-ERR-2, R-ERR-3, R-ERR-4, R-ERR-6.
 """
 
 import json
@@ -10,6 +10,7 @@ from email.utils import format_datetime
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import pytest
 from wayfarer.execution.v1 import execution_pb2
 from wayfarer.execution.v1 import execution_service_pb2 as pb
@@ -28,6 +29,8 @@ from tests.integration.api.world import Client, World, until
 pytestmark = pytest.mark.usefixtures("worker")
 
 NAMES = [way.name for way in WAYS]
+_TABLES = """SELECT oid::regclass::text FROM pg_class
+WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"""
 
 
 @pytest.fixture
@@ -55,12 +58,15 @@ def journey(way: Way, **step: Any) -> dict[str, Any]:
 async def tell_admin(world: World, client: Client) -> str:
     """Let the account's admin be told of failures; where."""
     address = f"ops-{uuid4()}@example.org"
-    await world.owner.execute(
-        "UPDATE account SET settings = $2 WHERE account_id = $1",
-        client.account_id,
-        json.dumps({"notifications": {"email": [address]}}),
-    )
+    await settle(world, client, notifications={"email": [address]})
     return address
+
+
+async def settle(world: World, client: Client, **settings: Any) -> None:
+    """Give the account these settings."""
+    await world.owner.execute(
+        "UPDATE account SET settings = $2 WHERE account_id = $1", client.account_id, json.dumps(settings)
+    )
 
 
 async def begun(client: Client, way: Way, workflow: str) -> tuple[str, str]:
@@ -228,3 +234,81 @@ async def test_a_breaker_opens_and_one_probe_closes_it(world: World, client: Cli
         ended, _ = await client.watched_to_end(execution_id)
         assert ended.status == execution_pb2.EXECUTION_STATUS_COMPLETED
         assert await way.taken(world, place) == 1
+
+
+@pytest.mark.parametrize("way", MESSAGES, ids=[way.name for way in MESSAGES])
+async def test_quiet_hours_put_a_message_off(world: World, client: Client, way: Way) -> None:
+    """A-48: to 08:00 on the contact's clock plus its jitter; no attempt is spent, and it arrives once."""
+    await way.choose(world, client)
+    await settle(world, client, sending={"quiet_hours": {"from": "21:00", "to": "08:00"}})
+    document = journey(way)
+    document["steps"][1]["config"] = {**way.step["config"], "category": "marketing"}
+    workflow = await client.publish(document)
+    now: datetime = await world.owner.fetchval("SELECT wf_now()")
+    ahead = (22 - now.hour + 12) % 24 - 12
+    contact, place = await way.somebody(client, time_zone=f"Etc/GMT{-ahead:+d}")
+    execution_id = (await client.start(workflow, contact.id)).execution.id
+    waiting = await client.reaches(execution_id, "WAITING")
+    assert waiting.blocked_on == execution_pb2.BLOCKED_ON_QUIET_HOURS
+    local = now + timedelta(hours=ahead)
+    day = timedelta(days=1) if local.hour >= 8 else timedelta(0)
+    morning = local.replace(hour=8, minute=0, second=0, microsecond=0) + day - timedelta(hours=ahead)
+    due = waiting.wake_time.ToDatetime(tzinfo=now.tzinfo)
+    assert morning <= due <= morning + timedelta(minutes=10)
+    entries = (await client.logs(execution_id)).log_entries
+    (evidence,) = [dict(e.detail) for e in entries if e.event == "send_deferred"]
+    assert (evidence["rule"], evidence["time_zone"]) == ("QUIET_HOURS", contact.time_zone)
+    assert await way.taken(world, place) == 0
+    await world.let_pass(due - now + timedelta(seconds=1))
+    ended, log = await client.watched_to_end(execution_id)
+    assert ended.status == execution_pb2.EXECUTION_STATUS_COMPLETED
+    assert [e.attempt for e in log if e.event == "action_completed" and e.step_id == "act"] == [1]
+    assert await way.taken(world, place) == 1
+
+
+async def everything_stored(world: World) -> str:
+    """Every row of every table of every database, as text."""
+    found = []
+    for role, dsn in world.stack.prepared.dsns.items():
+        if not role.endswith("_owner"):
+            continue
+        connection = await asyncpg.connect(dsn)
+        try:
+            for (table,) in await connection.fetch(_TABLES):
+                found.append(
+                    await connection.fetchval(f"SELECT string_agg(t::text, '') FROM {table} t") or ""
+                )
+        finally:
+            await connection.close()
+    return "".join(found)
+
+
+@pytest.mark.parametrize("way", WAYS, ids=NAMES)
+async def test_nothing_personal_and_no_credential_is_left_in_clear(
+    world: World, client: Client, way: Way
+) -> None:
+    """A-21: not in the log, not in a process's own log, and in no table of any database."""
+    await way.choose(world, client)
+    contact, place = await way.somebody(client)
+    hook = {"url": f"{world.stack.receiver_url}/hooks/scenario", "headers": {"X-Api-Key": f"key-{uuid4()}"}}
+    document = journey(way)
+    document["steps"].append({"id": "hook", "type": "webhook_call", "config": hook})
+    workflow = await client.publish(document)
+    ended, log = await client.watched_to_end((await client.start(workflow, contact.id)).execution.id)
+    assert ended.status == execution_pb2.EXECUTION_STATUS_COMPLETED
+    assert await way.taken(world, place) == 1
+    shown = {
+        "the log": str(log),
+        "the processes": "".join(
+            file.read_text(errors="replace")
+            for file in (world.stack.state_dir / "logs").iterdir()
+            if not file.name.startswith(("mailbox", "receiver", "sandboxes", "postgres"))
+        ),
+        "the databases": await everything_stored(world),
+    }
+    canaries = [place, hook["headers"]["X-Api-Key"], *way.credentials.values()]
+    for where, text in shown.items():
+        assert text, where
+        for canary in canaries:
+            assert canary not in text, where
+            assert canary.encode().hex() not in text, where
