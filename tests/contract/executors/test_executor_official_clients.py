@@ -1,139 +1,37 @@
 """Our requests beside those of the providers' own clients, asked for the same, at the same sandbox on loopback.
 
-R-ACT: method, path, login, content type and every field agree. Meta and Thinkific have no client of this kind: there
-the fields are held against what their references name.
+R-ACT: method, path, login, content type and every field agree.
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
 
 import pytest
 import resend
 import sendgrid
-from aiohttp import web
-from aiohttp.typedefs import Handler
 from sendgrid.helpers import mail as sendgrid_mail
 from slack_sdk import WebClient
 from slack_sdk.webhook import WebhookClient
 from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client as TwilioClient
-from wayfarer.action.v1 import action_pb2
-from wayfarer.action.v1 import provider_service_pb2 as wire
-from wayfarer.action.v1.provider_service_pb2_grpc import ProviderServiceStub
 
-from services.executors.communication.__main__ import FAMILY as COMMUNICATION
-from services.executors.communication.__main__ import Settings as CommunicationSettings
-from services.executors.internal.__main__ import FAMILY as INTERNAL
-from services.executors.internal.__main__ import Settings as InternalSettings
-from services.executors.mail.addresses import Sender
-from services.executors.membership.__main__ import FAMILY as MEMBERSHIP
-from services.executors.membership.__main__ import Settings as MembershipSettings
-from services.local.arrivals import Arrivals
 from services.local.postgres import Postgres
-from services.local.sandboxes.email import EmailSandbox
-from services.local.sandboxes.meta import APP_SECRET, PAGE_ID, PAGE_TOKEN, meta_app
-from services.local.sandboxes.slack import BOT_TOKEN, HOOK, slack_app
-from services.local.sandboxes.thinkific import API_KEY, SUBDOMAIN, thinkific_app
-from services.local.sandboxes.twilio import ACCOUNT_SID, AUTH_TOKEN, twilio_app
-from services.runtime.config import HostPort, host_port
-from services.runtime.grpc_client import open_channel
+from services.local.sandboxes.slack import BOT_TOKEN, HOOK
+from services.local.sandboxes.twilio import ACCOUNT_SID, AUTH_TOKEN
 from tests.contract.executors.membership_world import MembershipWorld
 from tests.contract.executors.notification_world import Notices
-from tests.contract.executors.world import TIMEOUT_S, Client, make_action, open_client
+from tests.contract.executors.recorded_world import Families, Recorded, open_families, open_recorded
+from tests.contract.executors.world import Client
 
-ACCOUNT = 81_000
 FROM, TO = "+15005550006", "+12025550123"
-CALLBACK = "http://127.0.0.1:1/hooks"
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One request as it came."""
-
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: bytes
-
-    def essence(self) -> tuple[str, str, str, str]:
-        """What must be the same whoever asks: method, path, login, content type."""
-        kind = self.headers.get("content-type", "").partition(";")[0]
-        return self.method, self.path, self.headers.get("authorization", ""), kind
-
-    def form(self) -> list[tuple[str, str]]:
-        return sorted(parse_qsl(self.body.decode(), keep_blank_values=True, strict_parsing=True))
-
-    def json(self) -> dict[str, Any]:
-        read: dict[str, Any] = json.loads(self.body)
-        return read
-
-
-@dataclass(slots=True)
-class Recorded:
-    """Every sandbox behind one port that writes down what it is asked."""
-
-    url: str = ""
-    port: int = 0
-    asked: list[Asked] = field(default_factory=list)
-
-    def last(self) -> Asked:
-        return self.asked[-1]
 
 
 @pytest.fixture(scope="module")
 async def recorded() -> AsyncIterator[Recorded]:
-    kept = Recorded()
-
-    @web.middleware
-    async def write_down(request: web.Request, handler: Handler) -> web.StreamResponse:
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        kept.asked.append(Asked(request.method, request.path_qs, headers, await request.read()))
-        return await handler(request)
-
-    application = web.Application(middlewares=[write_down])
-    application.add_subapp("/email", EmailSandbox(Arrivals(None)).application())
-    application.add_subapp("/twilio", twilio_app(pace_s=0))
-    application.add_subapp("/meta", meta_app(webhook_url="", pace_s=0))
-    application.add_subapp("/slack", slack_app(pace_s=0))
-    application.add_subapp("/thinkific", thinkific_app())
-    runner = web.AppRunner(application, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    kept.port = runner.addresses[0][1]
-    kept.url = f"http://127.0.0.1:{kept.port}"
-    yield kept
-    await runner.cleanup()
-
-
-@dataclass(frozen=True, slots=True)
-class Families:
-    """The families that reach the recorder, each on the database it has."""
-
-    communication: Client
-    internal: Client
-    membership: Client
-
-    async def put(self, client: Client, channel: str, provider: str, settings: Any, credentials: Any) -> None:
-        request = wire.PutProviderRequest(
-            account_id=ACCOUNT,
-            channel=channel,
-            provider=provider,
-            settings=json.dumps(settings).encode(),
-            credentials=json.dumps(credentials).encode(),
-        )
-        async with open_channel(host_port(client.address)) as door:
-            await ProviderServiceStub(door).PutProvider(request, timeout=TIMEOUT_S)
-
-    async def done(self, client: Client, action_type: str, config: Any, **contact: str) -> None:
-        action = make_action(action_type, config, contact=contact)
-        action.account_id = ACCOUNT
-        result = await client.execute(action)
-        assert result.outcome in (action_pb2.OUTCOME_SUCCEEDED, action_pb2.OUTCOME_PENDING), result
+    async with open_recorded() as served:
+        yield served
 
 
 @pytest.fixture(scope="module")
@@ -145,28 +43,9 @@ async def families(
     notices: Notices,
     membership: MembershipWorld,
 ) -> AsyncIterator[Families]:
-    common: dict[str, Any] = {
-        "keyring": keyring,
-        "listen": HostPort("127.0.0.1", 0),
-        "profile": "local",
-        "provider_allow": (HostPort("127.0.0.1", recorded.port),),
-    }
-    mail: dict[str, Any] = {
-        "smtp_host": "127.0.0.1",
-        "smtp_port": 1,
-        "mail_from": Sender("Wayfarer", "no-reply@example.test"),
-    }
-    sending = CommunicationSettings(
-        database_url=postgres.dsn("wayfarer_communication"), public_url=CALLBACK, **mail, **common
-    )
-    telling = InternalSettings(database_url=postgres.dsn("wayfarer_internal"), **mail, **common)
-    granting = MembershipSettings(database_url=postgres.dsn("wayfarer_membership"), **common)
-    async with (
-        open_client(COMMUNICATION, sending) as one,
-        open_client(INTERNAL, telling) as two,
-        open_client(MEMBERSHIP, granting) as three,
-    ):
-        yield Families(one, two, three)
+    """On the databases of these three."""
+    async with open_families(recorded, postgres, keyring) as opened:
+        yield opened
 
 
 @pytest.fixture(autouse=True)
@@ -376,87 +255,3 @@ async def test_slack(families: Families, recorded: Recorded) -> None:
     assert (answer.status_code, answer.body) == (200, "ok")
     assert ours.essence() == recorded.last().essence()
     assert ours.json() == recorded.last().json()
-
-
-SEND_API: dict[str, set[str]] = {
-    "": {"recipient", "message", "messaging_type", "tag", "notification_type", "persona_id", "reply_to"},
-    "recipient": {"id"},
-    "message": {"text", "attachment", "metadata", "quick_replies"},
-}
-"""Parameters of POST /{page-id}/messages; developers.facebook.com/docs/messenger-platform/reference/send-api."""
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        {"text": "Hi", "messaging_type": "UPDATE"},
-        {"text": "Hi", "messaging_type": "MESSAGE_TAG", "tag": "HUMAN_AGENT"},
-        {
-            "messaging_type": "RESPONSE",
-            "attachment": {"type": "image", "url": "https://example.test/a.png"},
-        },
-    ],
-)
-async def test_meta(families: Families, recorded: Recorded, config: dict[str, Any]) -> None:
-    """R-ACT: path, page token and names as the Send API's reference has them."""
-    settings = {"page_id": PAGE_ID, "base_url": f"{recorded.url}/meta"}
-    known = {"page_token": PAGE_TOKEN, "app_secret": APP_SECRET, "verify_token": "v"}
-    await families.put(families.communication, "messenger", "meta", settings, known)
-    await families.done(families.communication, "send_messenger", config, messenger_id="24681")
-    ours = recorded.last()
-    method, path, login, kind = ours.essence()
-    assert (method, login, kind) == ("POST", f"Bearer {PAGE_TOKEN}", "application/json")
-    version, page, edge = path.removeprefix("/meta/").split("/")
-    assert (version[:1], version[1:].replace(".", "").isdigit(), page, edge) == (
-        "v",
-        True,
-        PAGE_ID,
-        "messages",
-    )
-    body = ours.json()
-    assert set(body) <= SEND_API[""]
-    assert set(body["recipient"]) == SEND_API["recipient"]
-    assert set(body["message"]) <= SEND_API["message"]
-    assert body["messaging_type"] in ("RESPONSE", "UPDATE", "MESSAGE_TAG", "UTILITY")
-    if "attachment" in body["message"]:
-        assert set(body["message"]["attachment"]) == {"type", "payload"}
-        assert body["message"]["attachment"]["type"] in ("audio", "file", "image", "template", "video")
-
-
-THINKIFIC: dict[tuple[str, str], set[str]] = {
-    ("GET", "/users"): set(),
-    ("POST", "/users"): {"first_name", "last_name", "email", "send_welcome_email"},
-    ("GET", "/enrollments"): set(),
-    ("POST", "/enrollments"): {"course_id", "user_id", "activated_at", "expiry_date"},
-    ("PUT", "/enrollments"): {"activated_at", "expiry_date"},
-}
-"""Operations and fields of the public API's description; developers.thinkific.com/api/api-documentation."""
-THINKIFIC_QUERIES = {"query[email]", "query[user_id]", "query[course_id]", "page", "limit"}
-
-
-async def test_thinkific(families: Families, recorded: Recorded) -> None:
-    """R-ACT: paths, headers, queries and names as the public API's description has them."""
-    settings = {
-        "subdomain": SUBDOMAIN,
-        "base_url": f"{recorded.url}/thinkific",
-        "course_ids": {"masterclass": 101},
-    }
-    await families.put(families.membership, "courses", "thinkific", settings, {"api_key": API_KEY})
-    before = len(recorded.asked)
-    contact = {"email": "ada@example.test", "first_name": "Ada", "last_name": "Lovelace"}
-    grant = {"course": "masterclass", "duration_days": 3}
-    for config in (grant, {"course": "masterclass"}):
-        await families.done(families.membership, "grant_course_access", config, **contact)
-    await families.done(families.membership, "revoke_course_access", {"course": "masterclass"}, **contact)
-    asked = recorded.asked[before:]
-    met = set()
-    for one in asked:
-        path, _, query = one.path.removeprefix("/thinkific/api/public/v1").partition("?")
-        operation = one.method, "/" + path.split("/")[1]
-        met.add(operation)
-        assert (one.headers["x-auth-api-key"], one.headers["x-auth-subdomain"]) == (API_KEY, SUBDOMAIN)
-        assert {name for name, _ in parse_qsl(query)} <= THINKIFIC_QUERIES
-        if one.method != "GET":
-            assert set(one.json()) <= THINKIFIC[operation]
-            assert one.headers["content-type"] == "application/json"
-    assert met == set(THINKIFIC)
