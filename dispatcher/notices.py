@@ -97,8 +97,8 @@ class Notifier:
             contact_id=_NOBODY,
             action_type=action_type,
             config=orjson.dumps(config),
-            attempt=tries,
-            fence=1,
+            attempt=1,  # each try is one of its own: the notice has its schedule, no type's retries count
+            fence=tries,
             budget_ms=_BUDGET_MS,
         )
         outcome: Outcome | None = None

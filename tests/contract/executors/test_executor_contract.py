@@ -13,6 +13,7 @@ from typing import Any
 import asyncpg
 import grpc
 import pytest
+from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter
 from wayfarer.action.v1 import action_executor_pb2 as wire
 from wayfarer.action.v1 import action_pb2
@@ -114,7 +115,10 @@ async def case(
 
 
 async def test_describes_itself(case: Case) -> None:
+    """R-ACT: its schema is one, by the words of JSON Schema itself, and its sample is valid by it."""
     schema = json.loads(case.described.config_schema)
+    Draft202012Validator.check_schema(schema)
+    Draft202012Validator(schema).validate(json.loads(case.described.sample_config))
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert schema["type"] == "object"
     assert schema["additionalProperties"] is False
@@ -143,6 +147,7 @@ async def test_sample_is_valid_and_succeeds(case: Case) -> None:
 
 
 async def test_names_every_fault_of_a_config(case: Case) -> None:
+    """R-STEP-4, A-30: each with the path of its field and the rule; run all the same, it is CONFIGURATION."""
     schema = json.loads(case.described.config_schema)
     bad = json.dumps({"surplus": 1, **{name: [] for name in schema.get("required", ())}}).encode()
     request = wire.ValidateRequest(action_type=case.described.name, config=bad)
