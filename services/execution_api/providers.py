@@ -3,7 +3,9 @@
 Credentials go through here and stay nowhere: the family seals them in its own database.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC
 from typing import Any, Final
 
 import grpc
@@ -14,6 +16,7 @@ from wayfarer.admin.v1 import admin_service_pb2 as admin_pb
 
 from execution_engine.definition.faults import Fault
 from execution_engine.errors import ExecutorUnavailable, InvalidValues, NotFound
+from execution_engine.store.explain import Refusal
 from services.execution_api import convert
 from services.runtime.errors import violations_of
 
@@ -76,13 +79,22 @@ class Providers:
         """All choices of an account. Raises ExecutorUnavailable."""
         shown: list[admin_pb.Provider] = []
         for family in sorted(set(FAMILY_OF.values())):
-            request = pb.ListProvidersRequest(account_id=account_id)
-            try:
-                answer = await self._stub(family).ListProviders(request, timeout=_TIMEOUT_S)
-            except grpc.aio.AioRpcError as error:
-                raise ExecutorUnavailable(family) from error
-            shown += [_shown(one) for one in answer.providers if FAMILY_OF.get(one.channel) == family]
+            listed = await self._listed(family, account_id)
+            shown += [_shown(one) for one in listed if FAMILY_OF.get(one.channel) == family]
         return sorted(shown, key=lambda one: one.channel)
+
+    async def refusals(self, account_id: int, provider: str) -> Sequence[Refusal]:
+        """Which choices of an account this provider refuses, as far as its families can be asked."""
+        found: list[Refusal] = []
+        for family in sorted(set(FAMILY_OF.values())):
+            with suppress(ExecutorUnavailable):
+                for one in await self._listed(family, account_id):
+                    if one.provider == provider and one.HasField("refusal"):
+                        told = one.refusal
+                        problem = f"{told.message} ({told.code})"
+                        since = told.since.ToDatetime(UTC)
+                        found.append(Refusal(one.channel, one.provider, problem, since))
+        return found
 
     async def remove(self, account_id: int, channel: str) -> None:
         """Forgets a choice. Raises NotFound, ExecutorUnavailable."""
@@ -95,6 +107,14 @@ class Providers:
             await self._stub(family).DeleteProvider(request, timeout=_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
             raise ExecutorUnavailable(family) from error
+
+    async def _listed(self, family: str, account_id: int) -> Sequence[pb.Provider]:
+        request = pb.ListProvidersRequest(account_id=account_id)
+        try:
+            answer = await self._stub(family).ListProviders(request, timeout=_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            raise ExecutorUnavailable(family) from error
+        return answer.providers
 
     def _stub(self, family: str) -> ProviderServiceStub:
         stub = self._stubs.get(family)
@@ -111,10 +131,18 @@ def _family(channel: str) -> str:
 
 
 def _shown(one: pb.Provider) -> admin_pb.Provider:
-    return admin_pb.Provider(
+    shown = admin_pb.Provider(
         channel=one.channel,
         provider=one.provider,
         settings=convert.struct(orjson.loads(one.settings or b"{}")),
         credential_names=one.credential_names,
         update_time=one.update_time,
+        state=admin_pb.PROVIDER_STATE_READY,
     )
+    if one.HasField("refusal"):
+        told = one.refusal
+        shown.state = admin_pb.PROVIDER_STATE_NEEDS_REAUTHORISATION
+        shown.refusal.CopyFrom(
+            admin_pb.ProviderRefusal(since=told.since, code=told.code, message=told.message)
+        )
+    return shown
