@@ -162,8 +162,8 @@ class Outbound:
 
     async def _outcome(self, item: Item) -> Result:
         """Make the attempt within its budget; whatever happens becomes a result."""
-        call, run = item.call, item.definition.run
-        assert run is not None  # not TX
+        call, run = item.call, item.definition.outside
+        assert run is not None  # not TX, or diverted
         try:
             async with asyncio.timeout_at(call.deadline) as budget:
                 async with self._places:

@@ -25,6 +25,7 @@ from services.executors.action import (
     Result,
     succeeded,
 )
+from services.executors.crm.carrying import Carrier
 from services.executors.crm.contacts import contact_of
 from services.executors.crm.desk import Desk
 from services.executors.crm.fields import FIELD_NAME, Name, Phone, TimeZone
@@ -99,6 +100,8 @@ def _split(config: Config) -> tuple[JsonObject, dict[str, str | None]]:
     return given, address
 
 
+_CARRIER: Final = Carrier("update_contact", Config, apply)
+
 ACTION: Final = ActionDefinition(
     name="update_contact",
     summary="Sets fields of the contact.",
@@ -106,6 +109,13 @@ ACTION: Final = ActionDefinition(
     sample={"set": {"first_name": "Ada", "fields.plan": "pro"}},
     delivery=DeliveryClass.TX,
     apply=apply,
+    elsewhere=_CARRIER.run,
+    elsewhere_summary=(
+        "LeadConnector: PUT /contacts/{id}, own fields by settings.fields; at least once, which "
+        "sets them once"
+    ),
+    find=_CARRIER.find,
+    lanes=("crm",),
     sensitive_fields=("set",),
     emits={"contact_updated": "set"},
     max_batch=500,
