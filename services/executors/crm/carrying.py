@@ -206,7 +206,7 @@ class Carrier(Generic[ConfigT]):
                     result = replace(kept, refs=result.refs, constant=False)
             if now is not None:  # else the contact was deleted meanwhile
                 await desk.errands.end(connection, errand, result)
-            if carried.their_id:
+            if self.of_other and carried.their_id:
                 made = errand.effect.account_id, uuid.UUID(orjson.loads(result.output)["contact_id"])
         if made is not None:
             await desk.errands.put_their_id(made, provider.site, carried.their_id)

@@ -5,11 +5,12 @@ e-mail address, else its phone number.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
-from services.executors.action import ErrorClass, JsonObject
+from services.executors.action import Certainty, ErrorClass, JsonObject
 from services.executors.crm.leadconnector_api import LeadConnectorApi, id_of
 from services.executors.crm.leadconnector_faults import PROVIDER, Step, Then, row_of
 from services.executors.crm.provider import Carried, Errand, Person, Sight, Way, refused
@@ -139,7 +140,7 @@ async def _made(api: LeadConnectorApi, config: JsonObject, body: JsonObject, way
             raise
         found = await _found(api, _text(config, "email"), _text(config, "phone"))
         if found is None:
-            raise refused(error.failed.error_class, error.failed.code, error.failed.message) from None
+            raise ProviderError(replace(error.failed, certainty=Certainty.NOT_DONE)) from None
         return found
     return id_of(told, "contact", Step.NEW_CONTACT)
 

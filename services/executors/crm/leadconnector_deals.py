@@ -92,7 +92,7 @@ async def moved(api: LeadConnectorApi, errand: Errand, their_id: str) -> Carried
     ]
     if all(there):
         return _moved(api, errand, list(from_stages.items()), updated=bool(sent.get("updated")))
-    return Sight.HARMLESS
+    return Sight.HARMLESS if any(there) else Sight.NOT_THERE
 
 
 async def _selected(

@@ -18,7 +18,6 @@ from services.executors.crm.opportunities import Opportunity
 from services.executors.crm.pipelines import Stages, stage_fault
 from services.executors.crm.refusals import CONTACT_NOT_FOUND, OPPORTUNITY_NOT_FOUND
 
-
 _TheirOwn = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{16,64}$")]
 
 
