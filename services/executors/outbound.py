@@ -193,6 +193,8 @@ class Outbound:
 
     def _land(self, flight: Flight, result: action_pb2.ActionResult) -> None:
         self._flights.pop(flight.item.call.key, None)
+        if flight.item.definition.run is None:
+            result = _elsewhere(result)
         if not flight.result.done():
             flight.result.set_result(result)
 
@@ -209,6 +211,14 @@ class Outbound:
         joined.CopyFrom(result)
         joined.replayed = True
         deliver([Answer(item.place, joined)])
+
+
+def _elsewhere(result: action_pb2.ActionResult) -> action_pb2.ActionResult:
+    """Mark a result as that of a diverted action; constants are shared, so a copy of it."""
+    marked = action_pb2.ActionResult()
+    marked.CopyFrom(result)
+    marked.elsewhere = True
+    return marked
 
 
 def _stopped(code: str) -> Failed:

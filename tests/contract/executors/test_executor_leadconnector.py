@@ -246,6 +246,7 @@ async def test_other_accounts_stay_transactional(elsewhere: ElsewhereWorld, who:
     batch = [action(mine, "add_tag", {"tag": "x"}), action(who, "add_tag", {"tag": "x"})]
     results = await elsewhere.crm.client.batch(batch)
     assert [one.outcome for one in results] == [action_pb2.OUTCOME_SUCCEEDED] * 2
+    assert [one.elsewhere for one in results] == [False, True]
     assert (await elsewhere.crm.record(here))[1] == ["x"]
     assert (await elsewhere.site.contact(who.email))["tags"] == ["x"]
 

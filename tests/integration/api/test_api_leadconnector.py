@@ -117,3 +117,29 @@ async def test_every_crm_type_of_an_account_at_leadconnector_is_done_there_once(
     log = await client.log_of(execution.id)
     assert log.count("action_completed") == len(STEPS)
     assert "rate_limit_hit" in log
+
+
+async def test_a_slow_leadconnector_holds_up_nobody_else(world: World, client: Client) -> None:
+    """R-ACT: actions of an account elsewhere wait apart from those that are one transaction here."""
+    await choose(world, client)
+    key = f"slow-{uuid4()}"
+    await client.publish({"key": key, "steps": [STEPS[0]]})
+    first = await client.contact(email=f"{uuid4().hex}@example.com")
+    await client.watched_to_end((await client.start(key, first.id)).execution.id)  # now the worker knows
+    slow = f"{uuid4().hex}.example.com"
+    other = await world.client()
+    await other.publish({"key": "quick", "steps": [STEPS[0]]})
+    async with aiohttp.ClientSession() as session:
+        site = f"{world.stack.sandboxes_url}/leadconnector/_control/next"
+        await session.post(site, json={"match": f"@{slow}", "times": 8, "hang": "before"})
+        held = []
+        for nth in range(3):
+            contact = await client.contact(email=f"slow{nth}@{slow}")
+            held.append((await client.start(key, contact.id)).execution.id)
+            await client.reaches(held[-1], "ACTIVE")
+        contact = await other.contact(email=f"{uuid4().hex}@example.com")
+        quick, _ = await other.watched_to_end((await other.start("quick", contact.id)).execution.id)
+        assert quick.status == execution_pb2.EXECUTION_STATUS_COMPLETED
+        for execution_id in held:
+            assert not {"action_completed", "action_failed"} & set(await client.log_of(execution_id))
+        await session.delete(site)

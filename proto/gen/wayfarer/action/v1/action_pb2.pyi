@@ -245,6 +245,7 @@ class ActionResult(_message.Message):
     LANE_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
     FINAL_FIELD_NUMBER: _builtins.int
+    ELSEWHERE_FIELD_NUMBER: _builtins.int
     outcome: Global___Outcome.ValueType
     """What it came to."""
     certainty: Global___Certainty.ValueType
@@ -257,6 +258,10 @@ class ActionResult(_message.Message):
     """True if the ledger answered for an effect of an earlier delivery of the same key."""
     final: _builtins.bool
     """True if an INDETERMINATE effect must not be tried again, although its type's delivery class would allow that."""
+    elsewhere: _builtins.bool
+    """True if it was done, or tried, at a provider the account keeps the family's data at, and not in the family's
+    database: such actions of a TX type take their time.
+    """
     @_builtins.property
     def failure(self) -> _failure_pb2.Failure:
         """Why, when FAILED, SKIPPED or DEFERRED."""
@@ -286,10 +291,11 @@ class ActionResult(_message.Message):
         lane: Global___LaneFeedback | None = ...,
         replayed: _builtins.bool = ...,
         final: _builtins.bool = ...,
+        elsewhere: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "lane", b"lane", "retry_after", b"retry_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certainty", b"certainty", "contact_changes", b"contact_changes", "failure", b"failure", "final", b"final", "lane", b"lane", "outcome", b"outcome", "output", b"output", "provider_refs", b"provider_refs", "replayed", b"replayed", "retry_after", b"retry_after"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certainty", b"certainty", "contact_changes", b"contact_changes", "elsewhere", b"elsewhere", "failure", b"failure", "final", b"final", "lane", b"lane", "outcome", b"outcome", "output", b"output", "provider_refs", b"provider_refs", "replayed", b"replayed", "retry_after", b"retry_after"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
