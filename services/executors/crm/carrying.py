@@ -50,6 +50,7 @@ _LOST: Final = (
     OSError,
 )
 _NO_PROVIDER: Final = "NO_PROVIDER"
+_NOT_KEPT: Final[JsonObject] = {"changed": False, "kept_here": False}
 _NOTHING_SENT: Final = Failed(
     ErrorClass.SERVER_ERROR, "NOTHING_SENT", "it is not at the provider", Certainty.NOT_DONE
 )
@@ -170,7 +171,12 @@ class Carrier(Generic[ConfigT]):
             await desk.errands.forget_their_id(_contact(errand), provider.site, their_id)
             their_id = await self._their_id(errand, provider, gate, desk)
             carried = await _carried(errand, their_id, provider, gate, desk)
-        return await self._ended(errand, carried, provider, desk)
+        try:
+            return await self._ended(errand, carried, provider, desk)
+        except _LOST:
+            if self.mirror is not None:
+                raise
+            return succeeded(carried.output, refs=carried.refs)  # there is nothing to keep here
 
     async def _look(self, errand: Errand, provider: CrmProvider, desk: Desk) -> Carried | Sight:
         their_id = ""
@@ -204,13 +210,20 @@ class Carrier(Generic[ConfigT]):
                 (kept,) = await self.mirror(connection, [call], desk)
                 if isinstance(kept, Succeeded):
                     result = replace(kept, refs=result.refs, constant=False)
+                    made = self._made(errand, carried, kept)
+                else:  # deleted here meanwhile, or another took the address
+                    result = succeeded(_NOT_KEPT, refs=carried.refs)
             if now is not None:  # else the contact was deleted meanwhile
                 await desk.errands.end(connection, errand, result)
-            if self.of_other and carried.their_id:
-                made = errand.effect.account_id, uuid.UUID(orjson.loads(result.output)["contact_id"])
         if made is not None:
             await desk.errands.put_their_id(made, provider.site, carried.their_id)
         return result
+
+    def _made(self, errand: Errand, carried: Carried, kept: Succeeded) -> ContactKey | None:
+        """Give the other contact it was about, if it is one."""
+        if not self.of_other or not carried.their_id:
+            return None
+        return errand.effect.account_id, uuid.UUID(orjson.loads(kept.output)["contact_id"])
 
     def _call(self, errand: Errand) -> Call[ConfigT]:
         config = self.planned(self.config.model_validate(errand.config), errand.plan)

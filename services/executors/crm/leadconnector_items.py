@@ -7,7 +7,7 @@ workflow is not told: what may have entered one is in doubt for good, and is not
 import base64
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Final
 
 from services.executors.action import EffectKey, ErrorClass, JsonObject
 from services.executors.crm.fields import OWNER
@@ -15,7 +15,10 @@ from services.executors.crm.leadconnector_api import LeadConnectorApi, id_of, ob
 from services.executors.crm.leadconnector_contacts import user_of
 from services.executors.crm.leadconnector_faults import Step
 from services.executors.crm.provider import CONTACT_GONE, Carried, Errand, Sight, Way
+from services.executors.crm.refusals import CAMPAIGN_UNKNOWN
 from services.executors.providers.provider import ProviderError
+
+_ALL: Final = "removeAll"
 
 
 def mark_of(effect: EffectKey) -> str:
@@ -70,7 +73,7 @@ async def add_to_campaign(api: LeadConnectorApi, errand: Errand, their_id: str, 
     """Enter the contact; to restart, let it leave first."""
     path = f"contacts/{their_id}/{_campaign(api, str(errand.config['campaign']))}"
     if errand.config.get("on_active") == "restart":
-        await api.change("DELETE", path, _body(path), Step.CAMPAIGN, way.gate)
+        await _leave(api, path, way)
     await way.note({})
     await api.change("POST", path, {}, Step.CAMPAIGN, way.gate)
     return Carried({"changed": True})
@@ -86,18 +89,15 @@ async def remove_from_campaign(api: LeadConnectorApi, errand: Errand, their_id: 
     settings, name = api.settings, errand.config.get("campaign")
     if name is None:
         left = sorted(settings.workflows)
-        paths = ["campaigns/removeAll", *(f"workflow/{settings.workflows[one]}" for one in left)]
+        paths = [f"campaigns/{_ALL}", *(f"workflow/{settings.workflows[one]}" for one in left)]
     else:
         left, paths = [str(name)], [_campaign(api, str(name))]
     await way.note({})
-    for place, path in enumerate(paths):
-        try:
-            await api.change("DELETE", f"contacts/{their_id}/{path}", _body(path), Step.CAMPAIGN, way.gate)
-        except ProviderError as error:
-            was_not_in = len(paths) > 1 and error.failed.error_class is ErrorClass.NOT_FOUND
-            if not place or not was_not_in or error.failed.code == CONTACT_GONE:
-                raise
-    return Carried({"removed": len(left), "campaign": left, "changed": bool(left)})
+    first, *others = [f"contacts/{their_id}/{path}" for path in paths]
+    await api.change("DELETE", first, _body(first), Step.CAMPAIGN, way.gate)
+    for path in others:
+        await _leave(api, path, way)
+    return Carried({"campaign": left, "changed": True})  # whether it was in any is not told
 
 
 async def leaving_twice_is_leaving(
@@ -105,6 +105,16 @@ async def leaving_twice_is_leaving(
 ) -> Carried | Sight:
     """Say so."""
     return Sight.HARMLESS
+
+
+async def _leave(api: LeadConnectorApi, path: str, way: Way) -> None:
+    """Leave one that the contact may not be in."""
+    try:
+        await api.change("DELETE", path, _body(path), Step.CAMPAIGN, way.gate)
+    except ProviderError as error:
+        was_not_in = error.failed.error_class is ErrorClass.NOT_FOUND
+        if not was_not_in or error.failed.code == CONTACT_GONE:
+            raise
 
 
 def assignee(errand: Errand) -> str | None:
@@ -119,7 +129,10 @@ def _campaign(api: LeadConnectorApi, name: str) -> str:
     workflow = api.settings.workflows.get(name)
     if workflow is not None:
         return f"workflow/{workflow}"
-    return f"campaigns/{api.settings.campaigns.get(name, name)}"
+    campaign = api.settings.campaigns.get(name, name)
+    if campaign == _ALL:  # a path of its own, not a campaign
+        raise ProviderError(CAMPAIGN_UNKNOWN)
+    return f"campaigns/{campaign}"
 
 
 def _body(path: str) -> JsonObject | None:

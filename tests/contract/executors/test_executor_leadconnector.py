@@ -153,6 +153,8 @@ async def test_campaigns_are_campaigns_or_workflows_there(elsewhere: ElsewhereWo
         ("DELETE", "removeAll"),
         ("DELETE", workflow),
     ]
+    everything = await elsewhere.do(who, "remove_from_campaign", {"campaign": "removeAll"})
+    assert kind_of(everything) == ("CONFIGURATION", "CAMPAIGN_UNKNOWN", "NOT_DONE")
     unknown = await elsewhere.do(who, "add_to_campaign", {"campaign": "no-such"})
     assert kind_of(unknown) == ("NOT_FOUND", "HTTP_404", "NOT_DONE")
 
@@ -275,3 +277,33 @@ async def test_the_types_say_what_accounts_elsewhere_get(elsewhere: ElsewhereWor
     told = await elsewhere.crm.client.stub.Describe(action_executor_pb2.DescribeRequest(), timeout=TIMEOUT_S)
     assert all(one.elsewhere.startswith("LeadConnector: ") for one in told.action_types)
     assert all(list(one.lanes) == ["crm"] for one in told.action_types)
+
+
+async def test_what_left_us_meanwhile_is_not_kept(elsewhere: ElsewhereWorld, who: Somebody) -> None:
+    """R-ACT: a contact deleted here while its tag was on the way there: the tag is there, and that is told."""
+    await elsewhere.do(who, "add_tag", {"tag": "before"})
+    attempt = action(who, "add_tag", {"tag": "after"})
+    await elsewhere.site.misbehave(f"POST tags {who.email}", hang="after")
+    assert kind_of(await elsewhere.crm.client.execute(attempt)) == ("TIMEOUT", "TIMEOUT", "INDETERMINATE")
+    await elsewhere.site.behave()
+    await elsewhere.crm.client.database.execute(
+        "DELETE FROM contact_record WHERE account_id = $1 AND contact_id = $2", who.account, who.contact_id
+    )
+    attempt.attempt = 2
+    told = output(await elsewhere.crm.client.execute(attempt))
+    assert told == {"changed": False, "kept_here": False}
+
+
+async def test_erasing_a_contact_leaves_nothing_of_its_errands(
+    elsewhere: ElsewhereWorld, who: Somebody
+) -> None:
+    """Nor who it was there, nor its addresses."""
+    await elsewhere.do(who, "add_note", {"body": "private"})
+    database = elsewhere.crm.client.database
+    counted = [
+        f"SELECT count(*) FROM {table} WHERE account_id = $1 AND contact_id = $2"
+        for table in ("errand", "contact_elsewhere", "contact_address")
+    ]
+    assert [await database.fetchval(one, who.account, who.contact_id) for one in counted] == [1, 1, 1]
+    await elsewhere.crm.delete_contact(who.contact_id, who.account)
+    assert [await database.fetchval(one, who.account, who.contact_id) for one in counted] == [0, 0, 0]
