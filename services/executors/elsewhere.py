@@ -4,7 +4,7 @@ Their actions are announced, sent and recorded one by one, as a provider's are.
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Container
 from typing import Final
 
 import asyncpg
@@ -12,7 +12,6 @@ import asyncpg
 from services.executors.intake import Batch, Item
 from services.executors.providers.accounts import ProviderAccounts
 from services.runtime.database import DatabaseUnavailableError
-from services.runtime.keyring import KeyringError
 
 _LOST: Final = (
     asyncpg.PostgresError,
@@ -34,9 +33,8 @@ class Elsewhere:
 
     async def divert(self, batch: Batch) -> Batch:
         """Move what belongs elsewhere from the transactional items to the outbound ones."""
-        moving = [item for item in batch.transactional if item.definition.elsewhere is not None]
-        away = await self._among({item.call.key.account_id for item in moving})
-        if not away:
+        away = await self._accounts_away()
+        if away == frozenset():
             return batch
         own: list[Item] = []
         outbound = list(batch.outbound)
@@ -45,20 +43,19 @@ class Elsewhere:
             (outbound if leaves else own).append(item)
         return Batch(own, outbound, batch.refused)
 
-    async def _among(self, account_ids: Collection[int]) -> set[int]:
-        if len(account_ids) == 1:  # the usual case: no tasks
-            return {one for one in account_ids if await self._is_away(one)}
-        answers = await asyncio.gather(*(self._is_away(one) for one in account_ids))
-        return {one for one, away in zip(account_ids, answers, strict=True) if away}
-
-    async def _is_away(self, account_id: int) -> bool:
+    async def _accounts_away(self) -> Container[int]:
         patience = asyncio.get_running_loop().time() + _PATIENCE_S
         while True:
             try:
-                return await self._accounts.get(account_id, self._channel) is not None
-            except KeyringError:
-                return True  # there is a choice, and it cannot be read: the action says so
+                return await self._accounts.choosing(self._channel)
             except _LOST:
                 if asyncio.get_running_loop().time() > patience:
-                    return True  # never into our own records unless we know; the action says what is wrong
+                    return _Everybody()
             await asyncio.sleep(_PAUSE_S)
+
+
+class _Everybody(Container[int]):
+    """What nobody can tell goes nowhere: no data into our own records unless it is known to belong there."""
+
+    def __contains__(self, account_id: object) -> bool:
+        return True

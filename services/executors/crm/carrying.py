@@ -55,7 +55,7 @@ _NOTHING_SENT: Final = Failed(
     ErrorClass.SERVER_ERROR, "NOTHING_SENT", "it is not at the provider", Certainty.NOT_DONE
 )
 _CHANGED: Final = Failed(
-    ErrorClass.SERVER_ERROR, "PROVIDER_CHANGED", "the account has just changed its choice", Certainty.NOT_DONE
+    ErrorClass.SERVER_ERROR, "PROVIDER_CHANGED", "the account has its crm here now", Certainty.NOT_DONE
 )
 _IN_DOUBT: Final = Failed(
     ErrorClass.INDETERMINATE,
