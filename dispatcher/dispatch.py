@@ -5,7 +5,7 @@ that wait for a provider fly more often and smaller, so that a slow one does not
 those of accounts that keep a family's data at a provider, once a result has said so.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import grpc
@@ -64,14 +64,21 @@ class Dispatch:
         self._elsewhere: set[tuple[int, str]] = set()
         self._askers: dict[str, Sink[Asking]] = {}
 
-    def send(self, run: Run, step: ActionStep) -> None:
-        """Sends the attempt that `run` has open. Its begin must be durable."""
-        own = step.delivery_class is DeliveryClass.TX and (run.account_id, step.family) not in self._elsewhere
-        key = (step.family, own)
-        sink = self._sinks.get(key)
-        if sink is None:
-            sink = self._sinks[key] = self._sink(step.family, own)
-        sink.put(Sending(run, step))
+    def send(self, begun: Iterable[tuple[Run, ActionStep]]) -> None:
+        """Sends the attempts that these runs have open. Their begins must be durable."""
+        ready: dict[tuple[str, bool], list[Sending]] = {}
+        for run, step in begun:
+            own = step.delivery_class is DeliveryClass.TX
+            key = (step.family, own and (run.account_id, step.family) not in self._elsewhere)
+            if key in ready:
+                ready[key].append(Sending(run, step))
+            else:
+                ready[key] = [Sending(run, step)]
+        for key, sendings in ready.items():
+            sink = self._sinks.get(key)
+            if sink is None:
+                sink = self._sinks[key] = self._sink(*key)
+            sink.put_all(sendings)
 
     def ask(self, run: Run, step: ActionStep, rows: list[LogRow]) -> None:
         """Asks what became of the attempt that `run` has open."""

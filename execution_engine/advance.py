@@ -78,7 +78,7 @@ class _Mover(Walk):
             case Pending():
                 self.journal.spill_start()
                 self.journal.note(LogEvent.ACTION_PENDING, OutcomeCode.PENDING)
-                self._wait(BlockedOn.PENDING, event.after_s)
+                self._wait(BlockedOn.PENDING, 0.0 if self._was_told() else event.after_s)
             case Unreachable():
                 self._unreachable(event)
             case InFlight():
@@ -92,6 +92,12 @@ class _Mover(Walk):
         if (self.run.ask or self.run.signals) and self.run.status is Status.WAITING:
             self._heed()
         return self.result
+
+    def _was_told(self) -> bool:
+        """Whether the provider's word on this attempt came before its answer: ask at once."""
+        told = [one for one in self.run.signals if one["kind"] == SignalKind.RECHECK]
+        self.run.signals = [one for one in self.run.signals if one["kind"] != SignalKind.RECHECK]
+        return bool(told)
 
     def _heed(self) -> None:
         """What was asked meanwhile also holds for a run that comes to rest by itself."""

@@ -91,7 +91,8 @@ async def commit(
     written: set[UUID] = set()
     advancing, resting, finishing = groups
     if advancing:
-        begun_at = [m.run.open_at for m in advancing]
+        # NULL for the moment itself, which is nearly all: a timestamp is the dearest of values to encode.
+        begun_at = [None if m.run.open_at is now else m.run.open_at for m in advancing]
         written.update(_ids(await connection.fetch(_ADVANCE, *_columns(vault, advancing), now, begun_at)))
     if resting:
         written.update(

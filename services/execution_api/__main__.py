@@ -38,6 +38,7 @@ from services.execution_api.editing_servicer import EditingServicer
 from services.execution_api.errors import translate
 from services.execution_api.event_servicer import EventServicer
 from services.execution_api.execution_servicer import ExecutionServicer
+from services.execution_api.hashing import Hashing
 from services.execution_api.providers import Providers
 from services.execution_api.scheduler import Scheduler
 from services.execution_api.showing import Engine
@@ -121,6 +122,8 @@ def _sweep(stack: AsyncExitStack, stop: asyncio.Event, parts: _Parts) -> None:
     supervise(stack, parts.intake.run(stop), "intake")
     supervise(stack, periodic(1.0, scheduler.sweep, stop, name="schedule"), "schedule")
     supervise(stack, periodic(TICK_S, runner.sweep, stop, name="bulk"), "bulk")
+    hashing = Hashing(engine.pool, engine.vault, parts.records)
+    supervise(stack, periodic(_OWED_S, hashing.sweep, stop, name="hashing"), "hashing")
     forget = periodic(_FORGET_S, lambda: _forget_requests(engine.pool), stop, name="forget")
     supervise(stack, forget, "forget")
 

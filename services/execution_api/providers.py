@@ -23,7 +23,9 @@ FAMILY_OF: Final = {
     "crm": "crm",
     **dict.fromkeys(("slack", "notify_webhook"), "internal"),
 }
-"""Which family acts through the providers of a channel."""
+"""Which family acts through the providers of a channel, and is asked about them."""
+_TOO: Final = {"sms": ("internal",)}
+"""Which others act through them; each keeps the choice in its own database (docs/decisions.md, 31)."""
 _TIMEOUT_S: Final = 5.0
 
 
@@ -48,10 +50,16 @@ class Providers:
         )
         if credentials:
             request.credentials = orjson.dumps(dict(credentials))
-        family = _family(channel)
+        for family in _families(channel):
+            await self._put(family, request, provider)
+
+    async def _put(self, family: str, request: pb.PutProviderRequest, provider: str) -> None:
         try:
             await self._stub(family).PutProvider(request, timeout=_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND and family != FAMILY_OF[request.channel]:
+                await self._remove(family, request.account_id, request.channel)  # it goes without
+                return
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 raise NotFound("provider", provider) from error
             found = violations_of(error)
@@ -69,12 +77,15 @@ class Providers:
                 answer = await self._stub(family).ListProviders(request, timeout=_TIMEOUT_S)
             except grpc.aio.AioRpcError as error:
                 raise ExecutorUnavailable(family) from error
-            shown += [_shown(one) for one in answer.providers]
+            shown += [_shown(one) for one in answer.providers if FAMILY_OF.get(one.channel) == family]
         return sorted(shown, key=lambda one: one.channel)
 
     async def remove(self, account_id: int, channel: str) -> None:
         """Forgets a choice. Raises NotFound, ExecutorUnavailable."""
-        family = _family(channel)
+        for family in _families(channel):
+            await self._remove(family, account_id, channel)
+
+    async def _remove(self, family: str, account_id: int, channel: str) -> None:
         request = pb.DeleteProviderRequest(account_id=account_id, channel=channel)
         try:
             await self._stub(family).DeleteProvider(request, timeout=_TIMEOUT_S)
@@ -88,11 +99,12 @@ class Providers:
         return stub
 
 
-def _family(channel: str) -> str:
+def _families(channel: str) -> tuple[str, ...]:
+    """Those that keep a choice; the one that is asked about it is the last to have it changed."""
     family = FAMILY_OF.get(channel)
     if family is None:
         raise NotFound("channel", channel)
-    return family
+    return *_TOO.get(channel, ()), family
 
 
 def _shown(one: pb.Provider) -> admin_pb.Provider:

@@ -16,11 +16,12 @@ from services.executors.action import (
     JsonObject,
     Result,
 )
-from services.executors.communication import phone_calls, twiml
+from services.executors.communication import phone_calls
 from services.executors.communication.phone_calls import CallConfig
-from services.executors.communication.phone_numbers import PhoneText, recipient
 from services.executors.communication.senders import HasSenders
-from services.executors.communication.twiml import TwimlTooLongError
+from services.executors.phone import twiml
+from services.executors.phone.phone_numbers import PhoneText, recipient
+from services.executors.phone.twiml import TwimlTooLongError
 from services.executors.providers.provider import ProviderError
 
 _DETECTION: Final = {"detect": "Enable", "message_end": "DetectMessageEnd"}

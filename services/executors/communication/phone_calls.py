@@ -19,9 +19,9 @@ from services.executors.action import (
     Result,
     Skipped,
 )
-from services.executors.communication.phone_numbers import PhoneText
 from services.executors.communication.senders import HasSenders
-from services.executors.communication.twilio import Twilio, call_result
+from services.executors.phone.phone_numbers import PhoneText
+from services.executors.phone.twilio import Twilio, call_result
 
 AudioUrl = Annotated[str, StringConstraints(max_length=2048, pattern=r"^https?://\S+$")]
 Word = Annotated[str, StringConstraints(max_length=60, pattern=r"^[A-Za-z0-9._-]*$")]

@@ -24,10 +24,10 @@ from services.executors.action import (
     Succeeded,
     succeeded,
 )
-from services.executors.communication.phone_numbers import PhoneText, recipient
 from services.executors.communication.senders import HasSenders
-from services.executors.communication.twilio import Message, Twilio
-from services.executors.communication.twilio_account import SenderText, ServiceSid
+from services.executors.phone.phone_numbers import PhoneText, recipient
+from services.executors.phone.twilio import Message, Twilio
+from services.executors.phone.twilio_account import SenderText, ServiceSid
 from services.executors.providers.provider import ProviderError
 
 MediaUrl = Annotated[str, StringConstraints(max_length=2048, pattern=r"^https?://\S+$")]
@@ -93,10 +93,9 @@ def _sent(message: Message) -> Succeeded:
 def _sender(config: Config, twilio: Twilio) -> tuple[str, str] | None:
     if config.sender:
         return "From", config.sender
-    service = config.messaging_service_sid or twilio.settings.messaging_service_sid
-    if service:
-        return "MessagingServiceSid", service
-    return ("From", twilio.settings.from_number) if twilio.settings.from_number else None
+    if config.messaging_service_sid:
+        return "MessagingServiceSid", config.messaging_service_sid
+    return twilio.settings.sender
 
 
 def _form(call: Call[Config], twilio: Twilio, number: str, sender: tuple[str, str]) -> list[tuple[str, str]]:

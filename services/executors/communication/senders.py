@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, overload
 
 from services.executors.communication.meta import Meta
-from services.executors.communication.twilio import Twilio
+from services.executors.phone.twilio import Twilio
 from services.executors.providers.offering import Chosen
 
 Channel: TypeAlias = Literal["sms", "voice", "messenger"]

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from services.executors.action import Certainty, ErrorClass, JsonObject
+from services.executors.crm.fields import MESSENGER_ID
 from services.executors.crm.leadconnector_api import LeadConnectorApi, id_of
 from services.executors.crm.leadconnector_faults import PROVIDER, Step, Then, row_of
 from services.executors.crm.provider import Carried, Errand, Person, Sight, Way, refused
@@ -183,7 +184,9 @@ def _changes(errand: Errand, api: LeadConnectorApi) -> JsonObject:
 def _named(given: Mapping[str, Any], api: LeadConnectorApi) -> JsonObject:
     """Give what was given by their names; null takes away. Raises ProviderError for unknown fields."""
     body: JsonObject = {theirs: given[ours] for ours, theirs in _THEIR_NAMES.items() if ours in given}
-    own = given.get("fields") or {}
+    own = dict(given.get("fields") or {})
+    if MESSENGER_ID not in api.settings.fields:
+        own.pop(MESSENGER_ID, None)  # an address of ours, which they need not have
     missing = sorted(name for name in own if name not in api.settings.fields)
     if missing:
         text = f"the settings name no custom field for {', '.join(missing[:10])}"

@@ -7,12 +7,15 @@ from services.executors.gate import SendGate
 from services.executors.internal.email import EmailPost
 from services.executors.internal.inbox import Inbox
 from services.executors.internal.notification import Notification, Receipt
+from services.executors.internal.people import People
 from services.executors.internal.repeats import Repeats
 from services.executors.internal.slack import Slack
+from services.executors.internal.sms import TextPost
 from services.executors.internal.webhook import NotifyWebhook
+from services.executors.phone.twilio import Twilio
 from services.executors.providers.offering import Chosen
 
-Channel: TypeAlias = Literal["in_app", "email", "slack", "webhook"]
+Channel: TypeAlias = Literal["in_app", "email", "sms", "slack", "webhook"]
 
 
 class Way(Protocol):
@@ -25,11 +28,13 @@ class Way(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """The ways out, and what was sent lately."""
+    """The ways out, whom they reach, and what was sent lately."""
 
     repeats: Repeats
+    people: People
     inbox: Inbox
     email: EmailPost
+    sms: Chosen[Twilio]
     slack: Chosen[Slack]
     webhook: Chosen[NotifyWebhook]
 
@@ -40,6 +45,8 @@ class Desk:
                 return self.inbox
             case "email":
                 return self.email
+            case "sms":
+                return TextPost(await self.sms.of(account_id))
             case "slack":
                 return await self.slack.of(account_id)
             case "webhook":

@@ -16,8 +16,8 @@ from services.executors import communication
 from services.executors.communication.__main__ import Settings, Tools, equip
 from services.executors.communication.meta import Meta
 from services.executors.communication.senders import Senders
-from services.executors.communication.twilio import Twilio
 from services.executors.family import Family, Parts
+from services.executors.phone.twilio import Twilio
 from services.executors.providers.accounts import ProviderAccounts
 from services.executors.providers.provider import (
     Callback,

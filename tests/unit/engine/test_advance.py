@@ -30,6 +30,7 @@ from execution_engine.outcome import (
     Unreachable,
 )
 from execution_engine.run import Run
+from execution_engine.signals import SignalKind, signal
 from execution_engine.states import LEGAL
 from tests.unit.engine.world import NOW, events, new_run, verify_chain
 
@@ -200,6 +201,17 @@ def test_at_least_once_runs_again_when_unknown() -> None:
     result = advance(run, Unknown(), NOW, 0.5)
     assert result.begin is not None
     assert run.attempt == 2
+
+
+def test_a_providers_word_that_came_before_its_answer_is_asked_for_at_once() -> None:
+    run = new_run([HOOK])
+    drive(run, FIRST)
+    run.signals = [signal(SignalKind.RECHECK)]
+    advance(run, Pending(60.0), NOW, 0.5)
+    assert (run.blocked_on, run.wake_at, run.signals) == (BlockedOn.PENDING, NOW, [])
+    run.status = Status.ACTIVE
+    advance(run, Pending(60.0), NOW, 0.5)
+    assert run.wake_at == NOW + timedelta(seconds=60)
 
 
 def test_a_recovered_run_asks_before_it_repeats() -> None:

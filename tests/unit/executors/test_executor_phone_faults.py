@@ -8,7 +8,7 @@ import json
 import pytest
 
 from services.executors.action import Certainty, ErrorClass, Failed, Skipped
-from services.executors.communication.phone_faults import TABLE, Fault, http_codes, verdict
+from services.executors.phone.phone_faults import TABLE, Fault, http_codes, verdict
 
 RETRY = {ErrorClass.SERVER_ERROR, ErrorClass.NETWORK, ErrorClass.TIMEOUT}
 LATER = {ErrorClass.RATE_LIMIT}
