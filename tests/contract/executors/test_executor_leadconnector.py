@@ -77,6 +77,14 @@ async def test_fields_are_there_and_here(elsewhere: ElsewhereWorld, who: Somebod
     assert data == {"first_name": "Grace", "time_zone": "Europe/London", "fields": {"plan": "pro"}}
 
 
+async def test_an_address_of_ours_is_no_field_of_theirs(elsewhere: ElsewhereWorld, who: Somebody) -> None:
+    """R-ACT: messenger_id is kept here; LeadConnector need not have a field for it."""
+    result = await elsewhere.do(who, "update_contact", {"set": {"fields.messenger_id": "7001"}})
+    assert output(result)["changed"]
+    assert json.loads(result.contact_changes) == {"messenger_id": "7001"}
+    assert (await elsewhere.site.contact(who.email))["customFields"] == []
+
+
 async def test_contacts_are_made_found_and_refused(elsewhere: ElsewhereWorld, who: Somebody) -> None:
     """R-ACT: on_duplicate, and the new contact is the same one in both places from then on."""
     email = f"{uuid.uuid4().hex}@example.com"
