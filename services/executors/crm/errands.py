@@ -19,6 +19,8 @@ from services.executors.crm.statements import own
 from services.runtime.keyring import Keyring
 
 _PURPOSE: Final = "crm.errand"
+_FORGOTTEN: Final[dict[str, JsonObject]] = {"config": {}, "plan": {}}
+"""Of an errand that has its result."""
 
 
 class Errands:
@@ -98,7 +100,7 @@ class Errands:
     def _errand(self, key: EffectKey, action_type: str, row: asyncpg.Record | None) -> Errand | None:
         if row is None:
             return None
-        told = self._opened(key, row["told_sealed"])
+        told = self._opened(key, row["told_sealed"]) if row["told_sealed"] else _FORGOTTEN
         contact_id: uuid.UUID = row["contact_id"]
         sent = self._opened(key, row["sent_sealed"]) if row["sent_sealed"] else None
         result = _result(self._opened(key, row["result_sealed"])) if row["result_sealed"] else None

@@ -19,7 +19,7 @@ CREATE TABLE errand (
     step_id       text        COLLATE "C" NOT NULL,
     visit         integer     NOT NULL,
     contact_id    uuid        NOT NULL,
-    -- {"config", "plan"} as JSON, sealed for "crm.errand", as the two below.
+    -- {"config", "plan"} as JSON, sealed for "crm.errand", as the two below; empty once there is a result.
     told_sealed   bytea       NOT NULL,
     -- What the provider can be asked by; NULL while nothing was sent.
     sent_sealed   bytea,
