@@ -5,11 +5,12 @@ workflow is not told: what may have entered one is in doubt for good, and is not
 """
 
 import base64
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Any, Final
 
-from services.executors.action import EffectKey, ErrorClass, JsonObject
+from services.executors.action import Certainty, EffectKey, ErrorClass, JsonObject
 from services.executors.crm.fields import OWNER
 from services.executors.crm.leadconnector_api import LeadConnectorApi, id_of, objects_of
 from services.executors.crm.leadconnector_contacts import user_of
@@ -75,7 +76,11 @@ async def add_to_campaign(api: LeadConnectorApi, errand: Errand, their_id: str, 
     if errand.config.get("on_active") == "restart":
         await _leave(api, path, way)
     await way.note({})
-    await api.change("POST", path, {}, Step.CAMPAIGN, way.gate)
+    try:
+        await api.change("POST", path, {}, Step.CAMPAIGN, way.gate)
+    except ProviderError as error:
+        in_doubt = error.failed.certainty is Certainty.INDETERMINATE
+        raise ProviderError(replace(error.failed, final=in_doubt)) from None
     return Carried({"changed": True})
 
 

@@ -149,6 +149,7 @@ async def test_failures_have_class_and_certainty_and_the_next_attempt_mends_them
         expected = ("CONTACT_DATA", *expected[1:])
     assert kind_of(result) == expected
     assert result.failure.provider == "leadconnector"
+    assert result.final == (scene.kind.name == "add_to_campaign" and expected[2] == "INDETERMINATE")
     assert not await scene.here() or scene.kind.name not in ("add_tag", "remove_tag", "update_contact")
     again = await scene.once_more()
     if scene.kind.name == "add_to_campaign" and expected[2] == "INDETERMINATE":

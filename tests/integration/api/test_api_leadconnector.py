@@ -119,6 +119,27 @@ async def test_every_crm_type_of_an_account_at_leadconnector_is_done_there_once(
     assert "rate_limit_hit" in log
 
 
+async def test_what_leadconnector_does_not_tell_is_unknown_and_not_done_again(
+    world: World, client: Client
+) -> None:
+    """R-ACT: a workflow it may have put the contact into, the answer being lost; the step's on_unknown decides."""
+    await choose(world, client)
+    key, email = f"doubt-{uuid4()}", f"{uuid4().hex}@example.com"
+    enter = {"id": "in", "type": "add_to_campaign", "config": {"campaign": "spring"}, "on_unknown": "hold"}
+    await client.publish({"key": key, "steps": [enter]})
+    contact = await client.contact(email=email)
+    async with aiohttp.ClientSession() as session:
+        site = f"{world.stack.sandboxes_url}/leadconnector/_control"
+        await session.post(f"{site}/next", json={"match": f"POST workflow {email}", "lose": "after"})
+        started = await client.start(key, contact.id)
+        held = await client.reaches(started.execution.id, "PAUSED")
+        state = await (await session.get(f"{site}/state")).json()
+    assert held.reason == "outcome_unknown"
+    (theirs,) = [one for one in state["contacts"] if one.get("email") == email]
+    assert [one["method"] for one in state["entries"] if one["contactId"] == theirs["id"]] == ["POST"]
+    assert "retry_scheduled" not in await client.log_of(held.id)
+
+
 async def test_a_slow_leadconnector_holds_up_nobody_else(world: World, client: Client) -> None:
     """R-ACT: actions of an account elsewhere wait apart from those that are one transaction here."""
     await choose(world, client)
