@@ -80,6 +80,10 @@ chaos: $(VENV)/.dev ## kill every process while executions run; nothing may be l
 bench: $(VENV)/.dev ## actions per second, latency, CPU and memory beside the baseline (ARGS=--json)
 	@$(BIN)/python -m tests.load.bench $(ARGS)
 
+.PHONY: bench-scale
+bench-scale: $(VENV)/.dev ## hours of load: a million waiting, many processes, old snapshots, timers (ARGS="--only bare,tags")
+	@$(BIN)/python -m tests.load.scale $(ARGS)
+
 .PHONY: check
 check: $(VENV)/.dev ## format, lint, types, direction of imports, protos, generated code
 	$(BIN)/ruff format --check .

@@ -90,13 +90,11 @@ class Carrier(Generic[ConfigT]):
     async def run(self, call: Call[ConfigT], desk: Desk) -> Result:
         """Make an attempt."""
         try:
-            provider = await desk.elsewhere.of(call.key.account_id)
-            errand = await desk.errands.get(call.key, self.action_type) or await self._opened(call, desk)
-            if isinstance(errand, Failed):
-                return errand
-            if errand.result is not None:
-                return errand.result
-            return await self._go(errand, provider, call.gate, desk)
+            async with desk.elsewhere.acting(call.key.account_id) as provider:
+                errand = await desk.errands.get(call.key, self.action_type) or await self._opened(call, desk)
+                if isinstance(errand, Failed):
+                    return errand
+                return errand.result or await self._go(errand, provider, call.gate, desk)
         except ProviderError as error:
             return _CHANGED if error.failed.code == _NO_PROVIDER else error.failed
         except _LOST as error:
@@ -113,15 +111,15 @@ class Carrier(Generic[ConfigT]):
             return errand.result
         if errand.sent is None:
             return _NOTHING_SENT
-        provider = await desk.elsewhere.of(key.account_id)
-        match await self._look(errand, provider, desk):
-            case Carried() as carried:
-                return await self._ended(errand, carried, provider, desk)
-            case Sight.NOT_THERE:
-                await desk.errands.sent(errand, None)
-                return _NOTHING_SENT
-            case _:
-                return None
+        async with desk.elsewhere.acting(key.account_id) as provider:
+            match await self._look(errand, provider, desk):
+                case Carried() as carried:
+                    return await self._ended(errand, carried, provider, desk)
+                case Sight.NOT_THERE:
+                    await desk.errands.sent(errand, None)
+                    return _NOTHING_SENT
+                case _:
+                    return None
 
     async def _opened(self, call: Call[ConfigT], desk: Desk) -> Errand | Failed:
         async with desk.pool.acquire() as connection, connection.transaction():

@@ -32,6 +32,7 @@ VERSION: Final = "2021-07-28"
 
 _AT_A_TIME: Final = 10
 _MOST_MS_DIGITS: Final = 8
+_TOO_MANY: Final = (425, 429)
 _NO_CONTACT: Final = (
     "contact not found",
     "contact with id",
@@ -116,7 +117,9 @@ class LeadConnectorApi:
         if not 200 <= answer.status < 300:
             gone = (CONTACT_GONE,) if _is_gone(answer) else ()
             codes = gone + http_codes(answer.status)
-            raise ProviderError(failure(step, codes, pause_of(answer.headers, datetime.now(UTC))))
+            raise ProviderError(
+                failure(step, codes, pause_of(answer.status, answer.headers, datetime.now(UTC)))
+            )
         told = answer.json()
         if not isinstance(told, dict):
             raise ProviderError(failure(step, ("STRANGE_ANSWER",)))
@@ -145,12 +148,12 @@ def objects_of(told: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
     return [one for one in found if isinstance(one, dict)]
 
 
-def pause_of(headers: Mapping[str, str], now: datetime) -> timedelta | None:
-    """Read how long to wait: as others say it; else until midnight UTC if the day's requests are spent; else
-    for the interval the limit counts by.
+def pause_of(status: int, headers: Mapping[str, str], now: datetime) -> timedelta | None:
+    """Read how long to wait: as others say it; else, of too many requests, until midnight UTC if the day's
+    are spent, or for the interval the limit counts by.
     """
-    asked = pause_asked(headers, now)
-    if asked is not None:
+    asked = pause_asked(status, headers, now)
+    if asked is not None or status not in _TOO_MANY:
         return asked
     low = {name.lower(): value.strip() for name, value in headers.items()}
     if low.get("x-ratelimit-daily-remaining") == "0":

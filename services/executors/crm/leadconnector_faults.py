@@ -36,6 +36,8 @@ class Then(Enum):
     NOTHING = "nothing"
     PAUSE = "pause"
     """The lane rests for as long as the answer says, with all the account's crm actions."""
+    HOLD = "hold"
+    """The account's choice is marked: what comes later waits for new credentials."""
     FORGET = "forget"
     """Their id of the contact is forgotten, and the contact looked for again."""
     SEARCH = "search"
@@ -71,7 +73,7 @@ TABLE: Final = (
     Row(Step.CONTACT, ("HTTP_400", "HTTP_422"), _E.CONTACT_DATA, _NOT_DONE, "the contact's data is refused"),
     Row(Step.CAMPAIGN, ("HTTP_400", "HTTP_404"), _E.NOT_FOUND, _NOT_DONE, "there is no such campaign"),
     Row(Step.OPPORTUNITY, ("HTTP_404",), _E.NOT_FOUND, _NOT_DONE, "there is no such opportunity"),
-    Row(None, ("HTTP_401",), _E.AUTHENTICATION, _NOT_DONE, "the token is refused"),
+    Row(None, ("HTTP_401",), _E.AUTHENTICATION, _NOT_DONE, "the token is refused", Then.HOLD),
     Row(None, ("HTTP_403",), _E.AUTHORIZATION, _NOT_DONE, "the token does not allow it, or not there"),
     Row(None, ("HTTP_404", "HTTP_410"), _E.NOT_FOUND, _NOT_DONE, "there is no such thing"),
     Row(None, ("HTTP_408",), _E.TIMEOUT, _NOT_DONE, "the request came too slowly"),
@@ -105,13 +107,13 @@ def row_of(step: Step, codes: tuple[str, ...]) -> Row:
 def failure(step: Step, codes: tuple[str, ...], retry_after: timedelta | None = None) -> Failed:
     """Give the result of an attempt that failed like this."""
     row = row_of(step, codes)
-    pause = retry_after if row.then is Then.PAUSE else None
     return Failed(
         row.error_class,
         codes[0],
         row.meaning,
         Certainty.NOT_DONE if step is Step.READ else row.certainty,
-        pause,
+        retry_after,
         PROVIDER,
-        lane=LANE if pause is not None else "",
+        lane=LANE if retry_after is not None else "",
+        needs_reauthorisation=row.then is Then.HOLD,
     )

@@ -151,6 +151,9 @@ async def test_failures_have_class_and_certainty_and_the_next_attempt_mends_them
     assert result.failure.provider == "leadconnector"
     assert result.final == (scene.kind.name == "add_to_campaign" and expected[2] == "INDETERMINATE")
     assert not await scene.here() or scene.kind.name not in ("add_tag", "remove_tag", "update_contact")
+    if expected[0] == "AUTHENTICATION":
+        assert (await scene.once_more()).outcome == action_pb2.OUTCOME_DEFERRED
+        await scene.world.choose(scene.who.account)
     again = await scene.once_more()
     if scene.kind.name == "add_to_campaign" and expected[2] == "INDETERMINATE":
         assert kind_of(again) == ("INDETERMINATE", "OUTCOME_UNKNOWN", "INDETERMINATE")

@@ -22,7 +22,7 @@ ROWS = [
     (Step.CAMPAIGN, "HTTP_400", E.NOT_FOUND, False, Then.NOTHING),
     (Step.CAMPAIGN, "HTTP_404", E.NOT_FOUND, False, Then.NOTHING),
     (Step.OPPORTUNITY, "HTTP_404", E.NOT_FOUND, False, Then.NOTHING),
-    (None, "HTTP_401", E.AUTHENTICATION, False, Then.NOTHING),
+    (None, "HTTP_401", E.AUTHENTICATION, False, Then.HOLD),
     (None, "HTTP_403", E.AUTHORIZATION, False, Then.NOTHING),
     (None, "HTTP_404", E.NOT_FOUND, False, Then.NOTHING),
     (None, "HTTP_410", E.NOT_FOUND, False, Then.NOTHING),
@@ -52,6 +52,7 @@ def test_row(step: Step | None, code: str, error_class: ErrorClass, doubt: bool,
         assert (failed.certainty is Certainty.INDETERMINATE) == doubt
         assert (failed.code, failed.provider) == (code, "leadconnector")
         assert row_of(one, (code,)).then is then
+        assert failed.needs_reauthorisation == (then is Then.HOLD)
     assert failure(Step.READ, (code,)).certainty is Certainty.NOT_DONE
 
 
@@ -91,11 +92,14 @@ def test_a_status_without_a_row_goes_by_its_hundred(
 )
 def test_how_long_to_wait(headers: dict[str, str], pause: timedelta | None) -> None:
     """R-ERR-3: as others say it; else until the day's requests are there again; else the interval."""
-    assert pause_of(headers, NOW) == pause
+    assert pause_of(429, headers, NOW) == pause
 
 
-def test_only_a_limit_pauses_the_lane() -> None:
+def test_the_limit_s_headers_pause_only_what_was_too_much() -> None:
+    """R-ERR-3: every answer has them; Retry-After counts with any."""
+    told = {"X-RateLimit-Interval-Milliseconds": "10000", "X-RateLimit-Daily-Remaining": "0"}
+    assert pause_of(503, told, NOW) is None
+    assert pause_of(503, told | {"Retry-After": "3"}, NOW) == timedelta(seconds=3)
+    assert failure(Step.CONTACT, ("HTTP_503",)).lane == ""
     paused = failure(Step.READ, ("HTTP_429",), timedelta(seconds=3))
     assert (paused.lane, paused.retry_after) == ("crm", timedelta(seconds=3))
-    refused = failure(Step.CONTACT, ("HTTP_422",), timedelta(seconds=10))
-    assert (refused.lane, refused.retry_after) == ("", None)
