@@ -1,5 +1,6 @@
 """What leads where in a workflow's document, as a graph to draw; flow_layout.py gives it places. Pure."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -76,7 +77,7 @@ def _links(step: Mapping[str, Any], config: Mapping[str, Any], following: str) -
         yield Link(source, config.get("else", END), "no")
     elif type_ == "switch":
         for case in config.get("cases", ()):
-            yield Link(source, case.get("then", END), _cut(str(case.get("condition", "")), 24))
+            yield Link(source, case.get("then", END), _cut(str(case.get("condition", "")), 28))
         yield Link(source, config.get("else", END), "else")
     elif type_ == "split":
         for branch in config.get("branches", ()):
@@ -101,6 +102,8 @@ def _triggers(document: Mapping[str, Any]) -> str:
     return _cut(", ".join(names), 28)
 
 
+_MERGED: Final = re.compile(r"\{\{\s*(?:[a-z]+\.)*(\w+)[^}]*\}\}")
+"""A merge field; shown by its last name."""
 _HINTS: Final = {
     "if": ("condition",),
     "wait_until_date": ("date",),
@@ -118,11 +121,12 @@ _HINTS: Final = {
 
 def _hint(type_: str, config: Mapping[str, Any]) -> str:
     if type_ == "wait_time":
-        return f"{config.get('amount')} {str(config.get('unit', '')).replace('_', ' ')}"
+        unit = str(config.get("unit", "")).replace("_", " ")
+        return f"{config.get('amount')} {unit.removesuffix('s') if config.get('amount') == 1 else unit}"
     for name in _HINTS.get(type_, ()):
         if config.get(name):
             value = config[name]
-            return _cut(", ".join(value) if isinstance(value, list) else str(value), 30)
+            return _cut(", ".join(value) if isinstance(value, list) else _MERGED.sub(r"‹\1›", str(value)), 30)
     return ""
 
 

@@ -5,9 +5,9 @@ of a layer are ordered by where their neighbours are; and each box moves as near
 it. Arrows over several layers pass through gaps kept for them; arrows that lead back run along the right side.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from services.gateway.console.flow_graph import END, START, Graph, Link, Step
@@ -21,6 +21,7 @@ _THIN: Final = 28.0
 """The width of the gap that an arrow takes on its way through a layer."""
 _MARGIN: Final = 20.0
 _SWEEPS: Final = 8
+_LABEL_HEIGHT: Final = 22.0
 
 Slot = str | tuple[int, int]
 """A box by its id, or an arrow's gap: its number and layer."""
@@ -39,13 +40,18 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Arrow:
-    """A placed link: the `d` of its path, and where its label is centred. `back`: it leads up again."""
+    """A placed link: the `d` of its path, and the middle and width of its label. `back`: it leads up again."""
 
     link: Link
     path: str
     label_x: float
     label_y: float
     back: bool
+
+    @property
+    def label_width(self) -> float:
+        """Room for the label's text, as far as can be told without its font."""
+        return 6.6 * len(self.link.label) + 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +71,11 @@ def draw(graph: Graph) -> Drawing:
     layers, chains = _slots(graph, layer_of, forward)
     _order(layers, chains)
     centers = _centers(layers, chains)
-    tops, height = _tops(layers, {step.id: step for step in graph.steps})
+    tops, height = _tops(layers, graph)
     boxes = {step.id: _box(step, centers[step.id], tops[layer_of[step.id]]) for step in graph.steps}
     right = max(box.x + box.width for box in boxes.values())
     arrows = [_down(link, chain, boxes, centers, tops) for link, chain in zip(forward, chains, strict=True)]
+    arrows = _legible(arrows)
     arrows += [_up(link, boxes, right + 22 + 16 * n) for n, link in enumerate(back)]
     width = right + (22 + 16 * len(back) + 40 if back else 0) + _MARGIN
     return Drawing(width, height, tuple(boxes[step.id] for step in graph.steps), tuple(arrows))
@@ -234,12 +241,36 @@ def _apart(layer: Sequence[Slot], wanted: Sequence[float]) -> list[float]:
     return [mean + offset for mean, offset in zip(means, offsets, strict=True)]
 
 
-def _tops(layers: Sequence[Sequence[Slot]], steps: Mapping[str, Step]) -> tuple[list[float], float]:
+def _tops(layers: Sequence[Sequence[Slot]], graph: Graph) -> tuple[list[float], float]:
+    """Where each layer begins; below steps with many labelled ways out there is room to write them apart."""
+    steps = {step.id: step for step in graph.steps}
+    labels = Counter(link.source for link in graph.links if link.label)
     tops, y = [], _MARGIN
     for layer in layers:
         tops.append(y)
-        y += max((_tall(steps[slot]) for slot in layer if isinstance(slot, str)), default=HEIGHT) + _GAP_Y
+        here = [slot for slot in layer if isinstance(slot, str)]
+        crowd = max((labels[slot] for slot in here), default=0)
+        y += max((_tall(steps[slot]) for slot in here), default=HEIGHT)
+        y += _GAP_Y + _LABEL_HEIGHT * min(max(crowd - 2, 0), 4)
     return tops, y - _GAP_Y + _MARGIN
+
+
+def _legible(arrows: Sequence[Arrow]) -> list[Arrow]:
+    """The same arrows; a label that would cover another stands below it."""
+    told: list[Arrow] = []
+    for arrow in sorted(arrows, key=lambda one: (one.label_y, one.label_x)):
+        y = arrow.label_y
+        while arrow.link.label and any(
+            abs(other.label_x - arrow.label_x) < (other.label_width + arrow.label_width) / 2
+            and abs(other.label_y - y) < _LABEL_HEIGHT
+            for other in told
+        ):
+            y += _LABEL_HEIGHT / 2
+        arrow = replace(arrow, label_y=y)
+        if arrow.link.label:
+            told.append(arrow)
+    found = {arrow.link: arrow for arrow in told}
+    return [found.get(arrow.link, arrow) for arrow in arrows]
 
 
 def _tall(step: Step) -> float:
@@ -273,7 +304,7 @@ def _down(
             else f"C{x:.1f} {middle:.1f} {to_x:.1f} {middle:.1f} {to_x:.1f} {to_y:.1f}"
         )
     (x, y), (to_x, to_y) = points[0], points[1]
-    return Arrow(link, " ".join(parts), (x + 2 * to_x) / 3, y + (to_y - y) * 0.58, back=False)
+    return Arrow(link, " ".join(parts), (x + 2 * to_x) / 3, y + min((to_y - y) * 0.55, 30), back=False)
 
 
 def _up(link: Link, boxes: Mapping[str, Box], lane: float) -> Arrow:

@@ -39,7 +39,7 @@ _OPENS: Final = {
     "rate_limit_hit": ("Slowed down", "warn"),
     "executor_unavailable": ("Executor away", "warn"),
 }
-_UNTOLD: Final = ("config", "output", "failure")
+_UNTOLD: Final = frozenset({"config", "output", "failure", "resume_at"})
 
 
 @dataclass(slots=True)
@@ -115,7 +115,9 @@ def _line(entry: LogEntry, at: datetime, detail: dict[str, Any]) -> Line:
         tone=ENTRY_TONES.get(entry.event, "mute"),
         attempt=entry.attempt,
         took=entry.duration.ToTimedelta() if entry.HasField("duration") else None,
-        detail=", ".join(f"{words(name).lower()} {_short(v)}" for name, v in detail.items() if name not in _UNTOLD),
+        detail=", ".join(
+            f"{words(name).lower()} {_short(value)}" for name, value in detail.items() if name not in _UNTOLD
+        ),
         failure=failure,
     )
 

@@ -111,7 +111,11 @@ ENTRY_TONES: Final = {
 """Of log entries; any other is neutral."""
 
 
+_ACRONYMS: Final = {"sms": "SMS", "id": "ID", "url": "URL", "api": "API", "email": "e-mail"}
+
+
 def words(name: str) -> str:
     """A machine's name as people write it: "retry_scheduled" is "Retry scheduled"."""
-    text = name.removeprefix("custom:").replace("_", " ").strip()
+    parts = name.removeprefix("custom:").replace("_", " ").split()
+    text = " ".join(_ACRONYMS.get(part, part) for part in parts)
     return text[:1].upper() + text[1:]

@@ -139,7 +139,18 @@ addEventListener("pageshow", () => {
   for (const field of document.querySelectorAll("form[data-filter] :disabled")) field.disabled = false;
   follow();
 });
+// Where there is room all filters show; a flow shows where it begins, or where somebody stands.
+function arrange() {
+  const more = document.getElementById("more-filters");
+  if (more && matchMedia("(min-width: 821px)").matches) more.open = true;
+  for (const flow of document.querySelectorAll(".flow")) {
+    const box = (flow.querySelector(".current") || flow.querySelector(".cap"))?.getBoundingClientRect();
+    const frame = flow.getBoundingClientRect();
+    if (box) flow.scrollLeft += box.left + box.width / 2 - frame.left - frame.width / 2;
+  }
+}
 document.addEventListener("DOMContentLoaded", () => {
+  arrange();
   tell(document);
   setInterval(() => tell(document), 5000);
   follow();
