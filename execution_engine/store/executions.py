@@ -44,8 +44,8 @@ _SHARED = (
 class Filter:
     """What a list shows; None for any. `before` is the last id of the page before.
 
-    `reason`, `error_class` and `places` (version and position of the step) look at the hot table only: no index
-    serves them, and the history has no end.
+    `reason`, `error_class` and `places` (version and position of the step) look at the hot table only: no
+    index serves them, and the history has no end.
     """
 
     workflow_id: UUID | None = None

@@ -1,4 +1,4 @@
-"""How an account does as a whole: counts, lateness, lanes, failures, activity; the API's OverviewService uses it."""
+"""How an account does: counts, lateness, lanes, failures, activity; the API's OverviewService uses it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,19 +21,20 @@ COUNTS = """SELECT s.status, (SELECT count(*) FROM (SELECT FROM execution e
 FROM unnest($2::smallint[]) AS s (status)"""
 DUE = """SELECT min(d.since) AS since, wf_now() AS now, coalesce(sum(d.number), 0)::integer AS number
 FROM unnest('{1,2,3}'::smallint[]) AS l (lane)
-CROSS JOIN LATERAL (SELECT min(most.wake_at) AS since, count(*) AS number FROM (SELECT e.wake_at FROM execution e
-    WHERE e.account_id = $1 AND e.lane = l.lane AND e.wake_at <= wf_now() ORDER BY e.wake_at LIMIT $2) AS most) AS d"""
+CROSS JOIN LATERAL (SELECT min(most.wake_at) AS since, count(*) AS number FROM (
+    SELECT e.wake_at FROM execution e WHERE e.account_id = $1 AND e.lane = l.lane AND e.wake_at <= wf_now()
+    ORDER BY e.wake_at LIMIT $2) AS most) AS d"""
 FAILURES = f"""SELECT workflow_id, version, step, count(*)::integer AS executions, max(ended_at) AS last_at,
     (array_agg(failure ORDER BY execution_id DESC))[1] AS failure
 FROM (SELECT execution_id, workflow_id, version, step, ended_at, failure FROM execution
     WHERE account_id = $1 AND status = 6 ORDER BY execution_id DESC LIMIT {_GROUPED}) AS newest
 GROUP BY workflow_id, version, step, failure::jsonb ->> 'class', failure::jsonb ->> 'code'
 ORDER BY executions DESC, last_at DESC"""
-_LANES = """SELECT account_id, lane, paused_until, open_until, failures, used_today, day = (wf_now() AT TIME ZONE 'UTC')::date
-    AS today FROM lane WHERE account_id IN (0, $1) ORDER BY account_id, lane LIMIT 200"""
+_LANES = """SELECT account_id, lane, paused_until, open_until, failures, used_today,
+    day = (wf_now() AT TIME ZONE 'UTC')::date AS today FROM lane WHERE account_id IN (0, $1) ORDER BY account_id, lane LIMIT 200"""
 _LIMIT = "SELECT active_limit FROM account WHERE account_id = $1"
-ACTIVITY = """SELECT date_bin($3, at, $2) AS at, sum(started)::bigint AS started, sum(completed)::bigint AS completed,
-    sum(failed)::bigint AS failed, sum(steps)::bigint AS steps
+ACTIVITY = """SELECT date_bin($3, at, $2) AS at, sum(started)::bigint AS started,
+    sum(completed)::bigint AS completed, sum(failed)::bigint AS failed, sum(steps)::bigint AS steps
 FROM activity WHERE account_id = $1 AND at >= $2 AND ($4::uuid IS NULL OR workflow_id = $4) GROUP BY 1"""
 _NOTHING = (0, 0, 0, 0)
 

@@ -44,7 +44,10 @@ class Settings:
     api: HostPort = setting("WAYFARER_API_TARGET", host_port, help="Where the public gRPC services listen.")
     public_url: str = setting("WAYFARER_PUBLIC_URL", text, help="Where the world reaches this process.")
     mailbox_url: str = setting(
-        "WAYFARER_MAILBOX_URL", text, default="", help="The local mailbox, for the console to show; else empty."
+        "WAYFARER_MAILBOX_URL",
+        text,
+        default="",
+        help="The local mailbox, for the console to show; else empty.",
     )
     sandboxes_url: str = setting(
         "WAYFARER_SANDBOXES_URL", text, default="", help="The providers' sandboxes, likewise."

@@ -8,18 +8,20 @@ from uuid import uuid4
 import aiohttp
 import grpc
 import yaml
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from wayfarer.admin.v1 import account_pb2
 from wayfarer.admin.v1 import admin_service_pb2 as admin_pb
 from wayfarer.crm.v1 import consent_service_pb2 as consent_pb
 from wayfarer.crm.v1 import crm_service_pb2 as crm_pb
+from wayfarer.crm.v1.crm_service_pb2_grpc import CrmServiceStub
 from wayfarer.execution.v1 import bulk_service_pb2 as bulk_pb
 from wayfarer.execution.v1 import execution_pb2
 from wayfarer.execution.v1 import workflow_service_pb2 as workflow_pb
 
 from services.local.stack import Stack
-from tests.integration.api.world import Client, struct
+from services.runtime.grpc_client import open_channel
+from tests.integration.api.example_runs import PIPELINES, USERS
+from tests.integration.api.world import TIMEOUT_S, Client, struct
 from tests.support.stacks import ROOT
 
 PEOPLE = (
@@ -69,6 +71,12 @@ def greeting() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def examples() -> list[dict[str, Any]]:
+    """The published examples."""
+    paths = sorted(Path(ROOT, "examples").glob("*.yaml"))
+    return [yaml.safe_load(path.read_text(encoding="utf-8")) for path in paths]
+
+
 class Lively:
     """One account with a life; `jane` is the contact to look at."""
 
@@ -84,6 +92,7 @@ class Lively:
     async def begin(self) -> None:
         """Everything, in order; returns once the failures have failed and the waits wait."""
         await self._settings()
+        await self._crm()
         await self._workflows()
         self.ids = list(await asyncio.gather(*(self._person(n) for n in range(len(PEOPLE)))))
         await self._journeys()
@@ -91,15 +100,10 @@ class Lively:
         await self._steered()
 
     async def _settings(self) -> None:
-        sending = account_pb2.Sending(
-            quiet_hours=account_pb2.SendingHours(**{"from": "21:00"}, to="08:00", time_zone="contact"),
-            frequency_caps=[account_pb2.FrequencyCap(most=3, per=Duration(seconds=86_400), then="skip")],
-        )
         account = account_pb2.Account(
             name="Northwind Trails",
             settings=account_pb2.AccountSettings(
                 time_zone="Europe/Berlin",
-                sending=sending,
                 business_hours=account_pb2.BusinessHours(**{"from": "09:00"}, to="18:00"),
                 holidays=["12-25", "12-26"],
                 notifications=account_pb2.Notifications(email=["ops@northwind.example"]),
@@ -113,23 +117,37 @@ class Lively:
         request = admin_pb.UpdateAccountRequest(account=account, update_mask=FieldMask(paths=paths))
         await self.client.call(self.client.admin.UpdateAccount, request)
 
+    async def _crm(self) -> None:
+        """The sellers and pipelines that the examples name."""
+        account_id = self.client.account_id
+        async with open_channel(f"127.0.0.1:{self.stack.ports.executor('crm')}") as channel:
+            crm = CrmServiceStub(channel)
+            for user_id in USERS:
+                user = crm_pb.User(user_id=user_id, name=user_id.title(), active=True)
+                await crm.PutUser(crm_pb.PutUserRequest(account_id=account_id, user=user), timeout=TIMEOUT_S)
+            for key, names in PIPELINES.items():
+                stages = [crm_pb.Stage(key=name, name=name.title()) for name in names]
+                pipeline = crm_pb.Pipeline(key=key, name=key.title(), stages=stages)
+                request = crm_pb.PutPipelineRequest(account_id=account_id, pipeline=pipeline)
+                await crm.PutPipeline(request, timeout=TIMEOUT_S)
+
     async def _workflows(self) -> None:
         async with aiohttp.ClientSession() as session:
             for match, status in (("/hooks/gone", 401), ("/hooks/odd", 403)):
                 rule = {"match": match, "times": 1000, "status": status}
                 await session.post(f"{self.stack.receiver_url}/rules", json=rule)
-        examples = [
-            yaml.safe_load(path.read_text(encoding="utf-8"))
-            for path in sorted(Path(ROOT, "examples").glob("*.yaml"))
-        ]
-        for document in [*examples, webinar(f"{self.stack.receiver_url}/hooks"), greeting()]:
+        for document in [*examples(), webinar(f"{self.stack.receiver_url}/hooks"), greeting()]:
             try:
                 await self.client.publish(document)
             except grpc.aio.AioRpcError as error:
                 raise AssertionError(f"{document['key']}: {error.details()}") from error
         second = greeting()
-        second["steps"].insert(1, {"id": "settle", "type": "wait_time", "config": {"amount": 1, "unit": "hours"}})
+        second["steps"].insert(
+            1, {"id": "settle", "type": "wait_time", "config": {"amount": 1, "unit": "hours"}}
+        )
         await self.client.publish(second)
+        news = {"key": "spring_news", "name": "Spring news", "steps": [greeting()["steps"][-1]]}
+        await self.client.publish(news)
         draft = {"key": "spring_sale", "name": "Spring sale", "steps": greeting()["steps"]}
         await self.client.apply(draft)
 
@@ -162,7 +180,17 @@ class Lively:
             if number % 3 == 0:
                 await self._event(contact, "custom:opted_in", {})
             if number != 17 and number % 4 < 2:
-                await self.client.start("welcome", contact, trigger=struct({"webhook_url": f"{hooks}/billing"}))
+                await self.client.start(
+                    "welcome", contact, trigger=struct({"webhook_url": f"{hooks}/billing"})
+                )
+            if number % 5 == 1:
+                lead = {
+                    "form": "contact-sales",
+                    "company": "Acme",
+                    "topic": "tents",
+                    "budget": 4_000 * (number % 4),
+                }
+                await self._event(contact, "form_submitted", lead)
             if number % 10 == 0:
                 order = {"cart_id": f"cart-{number}", "value": 90}
                 await self._event(contact, "custom:order_placed", order)
@@ -191,7 +219,7 @@ class Lively:
                 granted=False, source="preference page",
             ),
         )  # fmt: skip
-        await self.client.start("greeting", self.jane)
+        await self.client.start("spring_news", self.jane)
         task = bulk_pb.BulkTask(enroll=bulk_pb.EnrollMany(workflow="greeting", contact_ids=self.ids[4:16]))
         request = bulk_pb.StartBulkOperationRequest(task=task, reason="spring campaign")
         await self.client.call(self.client.bulk.StartBulkOperation, request)

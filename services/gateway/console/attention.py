@@ -37,14 +37,22 @@ def concerns(
     moment = at or datetime.now(UTC)
     found = [*_late(now), *_lanes(now, moment), *_failures(now)]
     found += [
-        Concern("warn", f"{workflow.name} is paused", "It takes no starts, and what runs stops before its next step.",
-                str(link(f"/console/workflows/{workflow.key}")))
+        Concern(
+            "warn",
+            f"{workflow.name} is paused",
+            "It takes no starts, and what runs stops before its next step.",
+            link(f"/console/workflows/{workflow.key}"),
+        )
         for workflow in workflows
         if workflow.status == WORKFLOW_STATUS_PAUSED
     ]
     found += [
-        Concern("info", f"{BULK_KINDS.get(one.kind, 'Bulk operation')} of {count(one.total)} under way",
-                f"{count(one.finished)} are done.", f"/console/bulk/{one.id}")
+        Concern(
+            "info",
+            f"{BULK_KINDS.get(one.kind, 'Bulk operation')} of {count(one.total)} under way",
+            f"{count(one.finished)} are done.",
+            f"/console/bulk/{one.id}",
+        )
         for one in operations
         if one.state in (BULK_STATE_RUNNING, BULK_STATE_GATHERING)
     ]
@@ -58,9 +66,13 @@ def _late(now: GetOverviewResponse) -> list[Concern]:
     active = next((c.executions for c in now.statuses if c.status == EXECUTION_STATUS_ACTIVE), 0)
     full = now.active_limit and active >= now.active_limit
     if lateness.total_seconds() >= LATE_S:
-        why = "All slots of the account are taken." if full else "No worker has taken them up: is one running?"
+        why = (
+            "All slots of the account are taken." if full else "No worker has taken them up: is one running?"
+        )
         text = f"The one that is due longest has waited {span(lateness)}. {why}"
-        found.append(Concern("bad", f"{count(now.due)} executions are late", text, "/console/executions?status=queued"))
+        found.append(
+            Concern("bad", f"{count(now.due)} executions are late", text, "/console/executions?status=queued")
+        )
     elif full:
         text = f"{count(active)} executions are active, which is the account's limit; others wait for a slot."
         found.append(Concern("warn", "Every slot is taken", text, "/console/executions?status=active"))
@@ -94,5 +106,5 @@ def _failures(now: GetOverviewResponse) -> list[Concern]:
         )
         noun = "execution" if group.executions == 1 else "executions"
         title = f"{count(group.executions)} {noun} of {group.workflow_key} failed at {group.step_id}"
-        found.append(Concern("bad", title, f"{kind}. {told}" if told else f"{kind}.", str(href)))
+        found.append(Concern("bad", title, f"{kind}. {told}" if told else f"{kind}.", href))
     return found

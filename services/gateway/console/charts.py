@@ -41,7 +41,9 @@ def bars(values: Sequence[int], top: int, width: float, height: float, gap: floa
     made = []
     for n, value in enumerate(values):
         tall = max(height * value / max(top, 1), 1.5) if value > 0 else 0.0
-        made.append(Bar(round(n * each, 2), round(height - tall, 2), round(each - gap, 2), round(tall, 2), value))
+        made.append(
+            Bar(round(n * each, 2), round(height - tall, 2), round(each - gap, 2), round(tall, 2), value)
+        )
     return made
 
 

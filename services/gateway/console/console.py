@@ -1,4 +1,4 @@
-"""Serves the console under /console/: who is signed in, which page, and what an error becomes; the gateway mounts it."""
+"""Serves the console: who is signed in, which page, what an error becomes; the gateway mounts it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -61,7 +61,7 @@ _PAGES: Final[tuple[tuple[str, str, Handler], ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """The console's routes. `sandboxes` are the local profile's, if there are any; `stop` ends open streams."""
+    """The console's routes. `sandboxes` are the local profile's, if there are any; `stop` ends streams."""
 
     stubs: Stubs
     sessions: Sessions

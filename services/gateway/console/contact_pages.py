@@ -44,7 +44,7 @@ async def _found(api: Api, search: str) -> list[Contact]:
         return list(answer.contacts)
     by = {"id": search} if _is_id(search) else {"external_id": search[:200]}
     try:
-        found = await api.call(api.stubs.contacts.GetContact, GetContactRequest(**by))  # type: ignore[arg-type]
+        found = await api.call(api.stubs.contacts.GetContact, GetContactRequest(**by))
     except grpc.aio.AioRpcError as error:
         if error.code() is grpc.StatusCode.NOT_FOUND:
             return []
@@ -64,7 +64,9 @@ async def one(request: Request, api: Api) -> Page:
     identity, stubs = request.path_params["contact"], api.stubs
     contact, executions, waits, consents, messages, events, refusals, workflows = await together(
         api.call(stubs.contacts.GetContact, GetContactRequest(id=identity)),
-        api.call(stubs.executions.ListExecutions, ListExecutionsRequest(contact_id=identity, page_size=_PAGE)),
+        api.call(
+            stubs.executions.ListExecutions, ListExecutionsRequest(contact_id=identity, page_size=_PAGE)
+        ),
         api.call(stubs.waits.ListWaits, ListWaitsRequest(contact_id=identity)),
         api.call(stubs.consents.GetConsents, GetConsentsRequest(contact_id=identity)),
         api.call(stubs.consents.ListMessages, ListMessagesRequest(contact_id=identity)),

@@ -20,7 +20,10 @@ async def listed(request: Request, api: Api) -> Page:
     events, more, trouble = [], "", None
     if contact_id is not None:
         asked = ListEventsRequest(
-            contact_id=contact_id, type=query.get("type", ""), page_size=_PAGE, page_token=query.get("page", "")
+            contact_id=contact_id,
+            type=query.get("type", ""),
+            page_size=_PAGE,
+            page_token=query.get("page", ""),
         )
         try:
             answer = await api.call(api.stubs.events.ListEvents, asked)

@@ -28,7 +28,12 @@ from services.gateway.console.words import ERROR_CLASSES, STATUS_NAMES
 _PAGE: Final = 50
 _LOG_PAGE: Final = 400
 ERRORS: Final = {label.lower().replace(" ", "_"): number for number, label in ERROR_CLASSES.items()}
-SINCE: Final = {"1h": ("last hour", 1), "24h": ("last 24 hours", 24), "7d": ("last 7 days", 168), "30d": ("last 30 days", 720)}
+SINCE: Final = {
+    "1h": ("last hour", 1),
+    "24h": ("last 24 hours", 24),
+    "7d": ("last 7 days", 168),
+    "30d": ("last 30 days", 720),
+}
 
 
 async def listed(request: Request, api: Api) -> Page:

@@ -14,7 +14,7 @@ _CONTROL: Final = frozenset({"if", "switch", "split", "go_to", "goal"})
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One box. `kind`: "action", "wait", "branch", "start" or "end"; `hint`: what its config says, in short."""
+    """One box. `kind`: "action", "wait", "branch", "start" or "end"; `hint`: its config in short."""
 
     id: str
     type: str
@@ -50,7 +50,13 @@ def graph_of(document: Mapping[str, Any]) -> Graph:
     for place, step in enumerate(listed):
         config = step.get("config") or {}
         steps.append(
-            Step(step["id"], step["type"], _kind(step["type"]), _hint(step["type"], config), bool(step.get("disabled")))
+            Step(
+                step["id"],
+                step["type"],
+                _kind(step["type"]),
+                _hint(step["type"], config),
+                bool(step.get("disabled")),
+            )
         )
         following = listed[place + 1]["id"] if place + 1 < len(listed) else END
         for link in _links(step, config, following):
@@ -86,7 +92,9 @@ def _links(step: Mapping[str, Any], config: Mapping[str, Any], following: str) -
         yield Link(source, config.get("on_event", onward), "event")
         yield Link(source, config.get("on_timeout", onward), "timeout")
     elif type_ == "go_to":
-        yield Link(source, config.get("step", END), f"at most {config['limit']}×" if "limit" in config else "")
+        yield Link(
+            source, config.get("step", END), f"at most {config['limit']}×" if "limit" in config else ""
+        )
         if "limit" in config:
             yield Link(source, onward, "then")
     elif type_ not in _BRANCHING:

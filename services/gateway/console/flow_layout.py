@@ -1,10 +1,12 @@
-"""Gives the boxes and arrows of a workflow places on a plane: layered, top to bottom, crossings kept few. Pure.
+"""Gives a workflow's boxes and arrows places on a plane: in layers, downwards, with few crossings. Pure.
 
-In four passes: arrows that lead back are set aside; each box gets the layer below its lowest predecessor; boxes
-of a layer are ordered by where their neighbours are; and each box moves as near to its neighbours as the others let
-it. Arrows over several layers pass through gaps kept for them; arrows that lead back run along the right side.
+In four passes: arrows that lead back are set aside; each box gets the layer below its lowest predecessor;
+boxes of a layer are ordered by where their neighbours are; and each box moves as near to its neighbours as the
+others let it. Arrows over several layers pass through gaps kept for them; arrows that lead back run along the
+right side.
 """
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -40,7 +42,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Arrow:
-    """A placed link: the `d` of its path, and the middle and width of its label. `back`: it leads up again."""
+    """A placed link: the `d` of its path, and its label's middle and width. `back`: it leads up again."""
 
     link: Link
     path: str
@@ -153,7 +155,7 @@ def _neighbours(chains: Iterable[Sequence[Slot]]) -> tuple[dict[Slot, list[Slot]
     above: dict[Slot, list[Slot]] = defaultdict(list)
     below: dict[Slot, list[Slot]] = defaultdict(list)
     for chain in chains:
-        for upper, lower in zip(chain, chain[1:], strict=False):
+        for upper, lower in itertools.pairwise(chain):
             above[lower].append(upper)
             below[upper].append(lower)
     return above, below
@@ -184,7 +186,7 @@ def _mean(places: Sequence[int], otherwise: int) -> float:
 
 def _crossings(layers: Sequence[Sequence[Slot]], below: Mapping[Slot, list[Slot]]) -> int:
     crossed = 0
-    for upper, lower in zip(layers, layers[1:], strict=False):
+    for upper, lower in itertools.pairwise(layers):
         place = {slot: n for n, slot in enumerate(lower)}
         ends = [(n, place[target]) for n, slot in enumerate(upper) for target in below.get(slot, ())]
         crossed += sum(
@@ -226,9 +228,9 @@ def _centers(layers: Sequence[Sequence[Slot]], chains: Sequence[Sequence[Slot]])
 
 
 def _apart(layer: Sequence[Slot], wanted: Sequence[float]) -> list[float]:
-    """Places near the wanted ones, in order, with room between: those that press each other share their means."""
+    """Places near the wanted ones, in order, with room between: those that press each other share a mean."""
     offsets = [0.0]
-    for left, right in zip(layer, layer[1:], strict=False):
+    for left, right in itertools.pairwise(layer):
         offsets.append(offsets[-1] + _wide(left) / 2 + _GAP_X + _wide(right) / 2)
     blocks: list[tuple[float, int]] = []
     for want, offset in zip(wanted, offsets, strict=True):
@@ -296,7 +298,7 @@ def _down(
         points += [(centers[slot], tops[slot[1]]), (centers[slot], tops[slot[1]] + HEIGHT)]
     points.append((centers[link.target], target.y - 5))
     parts = [f"M{points[0][0]:.1f} {points[0][1]:.1f}"]
-    for (x, y), (to_x, to_y) in zip(points, points[1:], strict=False):
+    for (x, y), (to_x, to_y) in itertools.pairwise(points):
         middle = (y + to_y) / 2
         parts.append(
             f"L{to_x:.1f} {to_y:.1f}"
@@ -314,6 +316,7 @@ def _up(link: Link, boxes: Mapping[str, Box], lane: float) -> Arrow:
     bend = 12.0
     path = (
         f"M{x:.1f} {y:.1f} L{lane - bend:.1f} {y:.1f} Q{lane:.1f} {y:.1f} {lane:.1f} {y - bend:.1f}"
-        f" L{lane:.1f} {to_y + bend:.1f} Q{lane:.1f} {to_y:.1f} {lane - bend:.1f} {to_y:.1f} L{to_x:.1f} {to_y:.1f}"
+        f" L{lane:.1f} {to_y + bend:.1f} Q{lane:.1f} {to_y:.1f} {lane - bend:.1f} {to_y:.1f}"
+        f" L{to_x:.1f} {to_y:.1f}"
     )
     return Arrow(link, path, lane, (y + to_y) / 2, back=True)

@@ -30,7 +30,9 @@ async def overview(request: Request, api: Api) -> Page:
         api.workflows(),
     )
     points = list(activity.points)
-    sums = {name: sum(getattr(p, name) for p in points) for name in ("started", "completed", "failed", "steps")}
+    sums = {
+        name: sum(getattr(p, name) for p in points) for name in ("started", "completed", "failed", "steps")
+    }
     top = nice_top(max((point.steps for point in points), default=0))
     return Page(
         "overview.html",

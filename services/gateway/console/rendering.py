@@ -14,7 +14,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 from wayfarer.crm.v1.contact_pb2 import Contact
 
@@ -32,7 +32,11 @@ _SECURITY: Final = {
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
     "cache-control": "no-store",
 }
-_TYPES: Final = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+_TYPES: Final = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class Page:
 
 
 class Assets:
-    """The style, the script and the icon, read once; named by their content, so that they may be cached for good."""
+    """The style, the scripts and the icon, read once; named by their content: they may be cached for good."""
 
     def __init__(self) -> None:
         self._files = {path.name: path.read_bytes() for path in sorted((_HERE / "static").iterdir())}
@@ -61,7 +65,10 @@ class Assets:
         data = self._files.get(name)
         if data is None:
             return Response(status_code=404)
-        headers = {"cache-control": "public, max-age=31536000, immutable", "x-content-type-options": "nosniff"}
+        headers = {
+            "cache-control": "public, max-age=31536000, immutable",
+            "x-content-type-options": "nosniff",
+        }
         return Response(data, media_type=_TYPES.get(Path(name).suffix), headers=headers)
 
 
@@ -198,10 +205,10 @@ def short(identity: str) -> str:
     return f"…{identity[-8:]}" if len(identity) > 12 else identity
 
 
-def link(path: str, **query: str | int | None) -> Markup:
+def link(path: str, **query: str | int | None) -> str:
     """A URL with the parts of the query that are set."""
     set_ = {name: str(value) for name, value in query.items() if value not in ("", None, 0)}
-    return escape(f"{path}?{urlencode(set_)}" if set_ else path)
+    return f"{path}?{urlencode(set_)}" if set_ else path
 
 
 def query_of(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -18,7 +18,9 @@ from services.gateway.console.rendering import Page, query_of
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=5)
 _MOST: Final = 100
-_BODY_POLICY: Final = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
+_BODY_POLICY: Final = (
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,11 @@ async def mail_body(sandboxes: Sandboxes, identity: str) -> Response:
         "<!doctype html><html lang='en'><meta charset='utf-8'><title>E-mail</title>"
         "<body style='font:15px/1.55 system-ui,sans-serif;margin:20px;color:#1d2433;background:#fff'>" + html
     )
-    headers = {"content-security-policy": _BODY_POLICY, "x-content-type-options": "nosniff", "cache-control": "no-store"}
+    headers = {
+        "content-security-policy": _BODY_POLICY,
+        "x-content-type-options": "nosniff",
+        "cache-control": "no-store",
+    }
     return HTMLResponse(page, headers=headers)
 
 

@@ -86,6 +86,4 @@ class Sessions:
 
     def end(self, response: Response) -> None:
         """Makes the browser forget it."""
-        response.delete_cookie(
-            COOKIE, path="/console", secure=self._secure, httponly=True, samesite="strict"
-        )
+        response.delete_cookie(COOKIE, path="/console", secure=self._secure, httponly=True, samesite="strict")

@@ -42,7 +42,9 @@ class Counted:
     def sum(cls, counts: Iterable[StepCount]) -> "Counted":
         """All of them together."""
         all_ = list(counts)
-        return cls(*(sum(getattr(c, name) for c in all_) for name in ("entered", "done", "failed", "waiting")))
+        return cls(
+            *(sum(getattr(c, name) for c in all_) for name in ("entered", "done", "failed", "waiting"))
+        )
 
     @property
     def here(self) -> int:
@@ -80,9 +82,7 @@ async def _row(api: Api, workflow: Workflow) -> Listed:
         api.call(api.stubs.workflows.GetWorkflowCounts, GetWorkflowCountsRequest(workflow=workflow.id)),
         api.call(
             api.stubs.overview.GetActivity,
-            GetActivityRequest(
-                workflow=workflow.id, minutes=_DAY_MINUTES, minutes_per_point=_POINT_MINUTES
-            ),
+            GetActivityRequest(workflow=workflow.id, minutes=_DAY_MINUTES, minutes_per_point=_POINT_MINUTES),
         ),
     )
     started = [point.started for point in activity.points]

@@ -1,5 +1,6 @@
 """OverviewService, and the filters of lists that the console needs, through the API with a worker."""
 
+import itertools
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -89,7 +90,7 @@ async def test_activity_adds_up_what_was_done(
     assert sum(point.failed for point in points) == 1
     assert sum(point.steps for point in points) >= 1
     seconds = [point.time.seconds for point in points]
-    assert [after - before for before, after in zip(seconds, seconds[1:], strict=False)] == [60] * 29
+    assert [after - before for before, after in itertools.pairwise(seconds)] == [60] * 29
     one = overview_pb.GetActivityRequest(workflow="waiting", minutes=30, minutes_per_point=10)
     answer = await client.call(overview.GetActivity, one)
     assert [len(answer.points), sum(point.failed for point in answer.points)] == [3, 0]
