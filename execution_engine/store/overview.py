@@ -31,7 +31,8 @@ FROM (SELECT execution_id, workflow_id, version, step, ended_at, failure FROM ex
 GROUP BY workflow_id, version, step, failure::jsonb ->> 'class', failure::jsonb ->> 'code'
 ORDER BY executions DESC, last_at DESC"""
 _LANES = """SELECT account_id, lane, paused_until, open_until, failures, used_today,
-    day = (wf_now() AT TIME ZONE 'UTC')::date AS today FROM lane WHERE account_id IN (0, $1) ORDER BY account_id, lane LIMIT 200"""
+    day = (wf_now() AT TIME ZONE 'UTC')::date AS today
+FROM lane WHERE account_id IN (0, $1) ORDER BY account_id, lane LIMIT 200"""
 _LIMIT = "SELECT active_limit FROM account WHERE account_id = $1"
 ACTIVITY = """SELECT date_bin($3, at, $2) AS at, sum(started)::bigint AS started,
     sum(completed)::bigint AS completed, sum(failed)::bigint AS failed, sum(steps)::bigint AS steps

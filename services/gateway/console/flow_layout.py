@@ -1,8 +1,8 @@
 """Gives a workflow's boxes and arrows places on a plane: in layers, downwards, with few crossings. Pure.
 
 In four passes: arrows that lead back are set aside; each box gets the layer below its lowest predecessor;
-boxes of a layer are ordered by where their neighbours are; and each box moves as near to its neighbours as the
-others let it. Arrows over several layers pass through gaps kept for them; arrows that lead back run along the
+boxes of a layer are ordered by where their neighbours are; and each box moves as near to its neighbours as
+the others let it. Arrows over several layers pass through gaps kept for them; arrows that lead back run along the
 right side.
 """
 
