@@ -71,7 +71,7 @@ REFUSALS: Final = {
     "workflow_not_active": "The workflow took no starts",
     "loop_blocked": "Workflows started each other in a circle",
 }
-BULK_KINDS: Final = {1: "Retry", 2: "Cancel", 3: "Enrol", 4: "Migrate"}
+BULK_KINDS: Final = {1: "Retry", 2: "Cancellation", 3: "Enrolment", 4: "Migration"}
 BULK_STATES: Final = {
     1: ("Running", "run"),
     2: ("Paused", "warn"),
