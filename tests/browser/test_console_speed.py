@@ -51,6 +51,8 @@ async def test_a_list_of_100_000_is_quick(site: Site) -> None:
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
         async with session.post(site.url("/console/sign-in"), data={"key": client.key}) as answer:
             assert answer.url.path == "/console/"
-        took = {path: await quickest(session, site.url(path), 8 if path == "/console/" else 50) for path in PAGES}
+        took = {
+            path: await quickest(session, site.url(path), 8 if path == "/console/" else 50) for path in PAGES
+        }
     print({path: f"{1000 * seconds:.0f} ms" for path, seconds in took.items()})
     assert max(took.values()) < MOST_S, took
