@@ -290,10 +290,7 @@ step_count = sa.Table(
     sa.Column("workflow_id", sa.Uuid, primary_key=True),
     sa.Column("version", sa.Integer, primary_key=True),
     sa.Column("step_id", sa.Text, primary_key=True),
-    sa.Column("entered", sa.BigInteger, nullable=False),
-    sa.Column("done", sa.BigInteger, nullable=False),
-    sa.Column("failed", sa.BigInteger, nullable=False),
-    sa.Column("waiting", sa.BigInteger, nullable=False),
+    *(sa.Column(name, sa.BigInteger, nullable=False) for name in ("entered", "done", "failed", "waiting")),
 )
 lane = sa.Table(
     "lane",
@@ -417,8 +414,5 @@ activity = sa.Table(
     sa.Column("account_id", sa.BigInteger, primary_key=True),
     sa.Column("at", sa.DateTime(timezone=True), primary_key=True),
     sa.Column("workflow_id", sa.Uuid, primary_key=True),
-    sa.Column("started", sa.BigInteger, nullable=False),
-    sa.Column("completed", sa.BigInteger, nullable=False),
-    sa.Column("failed", sa.BigInteger, nullable=False),
-    sa.Column("steps", sa.BigInteger, nullable=False),
+    *(sa.Column(name, sa.BigInteger, nullable=False) for name in ("started", "completed", "failed", "steps")),
 )

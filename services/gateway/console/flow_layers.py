@@ -1,4 +1,4 @@
-"""Puts a workflow's steps into layers and in order, side by side with few crossings; flow_layout.py asks. Pure.
+"""Puts a workflow's steps into layers, in an order with few crossings; flow_layout.py asks. Pure.
 
 In four passes: arrows that lead back are set aside; each box gets the layer below its lowest predecessor;
 boxes of a layer are ordered by where their neighbours are; and each box moves as near to its neighbours as

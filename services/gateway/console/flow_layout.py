@@ -1,8 +1,9 @@
 """Draws a workflow: boxes, arrows, and labels that do not cover each other, from layers of steps. Pure.
 
-Arrows that lead back run along the right side. flow_layers.py says what stands above what, and where in its row.
+Arrows that lead back run along the right side. flow_layers.py says what stands above what, and how far right.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
