@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import grpc
 from starlette.requests import Request
@@ -42,6 +42,10 @@ _STATUS: Final = {
     grpc.StatusCode.UNAVAILABLE: 503,
     grpc.StatusCode.DEADLINE_EXCEEDED: 503,
 }
+_SILENT: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+_AWAY: Final = Trouble(
+    grpc.StatusCode.UNAVAILABLE, "The platform does not answer just now. Try again in a moment.", "", ()
+)
 _PAGES: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("/", "overview", overview_pages.overview),
     ("/workflows", "workflows", workflow_pages.listed),
@@ -134,14 +138,14 @@ class Console:
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.UNAUTHENTICATED:
                 return self._away(request)
-            trouble = Trouble.of(error)
+            trouble = _AWAY if error.code() in _SILENT else Trouble.of(error)
             page = Page("error.html", {"trouble": trouble}, status=_STATUS.get(error.code(), 500))
         return self.renderer.response(page, **frame)
 
     def _away(self, request: Request) -> Response:
         """To the sign-in, and back here after it."""
         there = _address(request)
-        query = "" if there == _HOME else f"?next={there.replace('&', '%26').replace('#', '%23')}"
+        query = "" if there == _HOME else f"?next={quote(there, safe='/?=')}"
         answer = RedirectResponse(f"{_SIGN_IN}{query}", status_code=303)
         self.sessions.end(answer)
         return answer
