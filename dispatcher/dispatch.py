@@ -4,7 +4,7 @@ Types whose effect commits in our own database go in large batches, two flights 
 that wait for a provider fly more often and smaller, so that a slow one does not hold up the rest.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import grpc
@@ -61,14 +61,20 @@ class Dispatch:
         self._sinks: dict[tuple[str, bool], Sink[Sending]] = {}
         self._askers: dict[str, Sink[Asking]] = {}
 
-    def send(self, run: Run, step: ActionStep) -> None:
-        """Sends the attempt that `run` has open. Its begin must be durable."""
-        own = step.delivery_class is DeliveryClass.TX
-        key = (step.family, own)
-        sink = self._sinks.get(key)
-        if sink is None:
-            sink = self._sinks[key] = self._sink(step.family, own)
-        sink.put(Sending(run, step))
+    def send(self, begun: Iterable[tuple[Run, ActionStep]]) -> None:
+        """Sends the attempts that these runs have open. Their begins must be durable."""
+        ready: dict[tuple[str, bool], list[Sending]] = {}
+        for run, step in begun:
+            key = (step.family, step.delivery_class is DeliveryClass.TX)
+            if key in ready:
+                ready[key].append(Sending(run, step))
+            else:
+                ready[key] = [Sending(run, step)]
+        for key, sendings in ready.items():
+            sink = self._sinks.get(key)
+            if sink is None:
+                sink = self._sinks[key] = self._sink(*key)
+            sink.put_all(sendings)
 
     def ask(self, run: Run, step: ActionStep, rows: list[LogRow]) -> None:
         """Asks what became of the attempt that `run` has open."""

@@ -39,6 +39,7 @@ from services.execution_api.editing_servicer import EditingServicer
 from services.execution_api.errors import translate
 from services.execution_api.event_servicer import EventServicer
 from services.execution_api.execution_servicer import ExecutionServicer
+from services.execution_api.hashing import Hashing
 from services.execution_api.overview_servicer import OverviewServicer
 from services.execution_api.providers import Providers
 from services.execution_api.scheduler import Scheduler
@@ -124,6 +125,8 @@ def _sweep(stack: AsyncExitStack, stop: asyncio.Event, parts: _Parts) -> None:
     supervise(stack, parts.intake.run(stop), "intake")
     supervise(stack, periodic(1.0, scheduler.sweep, stop, name="schedule"), "schedule")
     supervise(stack, periodic(TICK_S, runner.sweep, stop, name="bulk"), "bulk")
+    hashing = Hashing(engine.pool, engine.vault, parts.records)
+    supervise(stack, periodic(_OWED_S, hashing.sweep, stop, name="hashing"), "hashing")
     forget = periodic(_FORGET_S, lambda: _forget_requests(engine.pool), stop, name="forget")
     supervise(stack, forget, "forget")
 
@@ -131,7 +134,7 @@ def _sweep(stack: AsyncExitStack, stop: asyncio.Event, parts: _Parts) -> None:
 def _servicers(parts: _Parts) -> list[Callable[[grpc.aio.Server], None]]:
     """Each service of the API, to be added to the server."""
     engine, due = parts.engine, parts.due
-    executions = ExecutionServicer(engine, parts.starts, parts.watching, due)
+    executions = ExecutionServicer(engine, parts.starts, parts.watching, due, parts.providers)
     return [
         partial(add_ExecutionServiceServicer_to_server, executions),
         partial(add_WorkflowServiceServicer_to_server, WorkflowServicer(engine, due)),
@@ -143,7 +146,7 @@ def _servicers(parts: _Parts) -> list[Callable[[grpc.aio.Server], None]]:
         partial(add_ConsentServiceServicer_to_server, ConsentServicer(engine)),
         partial(add_TemplateServiceServicer_to_server, TemplateServicer(engine)),
         partial(add_OverviewServiceServicer_to_server, OverviewServicer(engine)),
-        partial(add_AdminServiceServicer_to_server, AdminServicer(engine, parts.providers)),
+        partial(add_AdminServiceServicer_to_server, AdminServicer(engine, parts.providers, due)),
     ]
 
 

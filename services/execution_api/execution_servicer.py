@@ -17,6 +17,7 @@ from execution_engine.store.hints import HintSender
 from services.execution_api import convert, paging
 from services.execution_api.answers import key_of
 from services.execution_api.auth import caller
+from services.execution_api.providers import Providers
 from services.execution_api.showing import Engine, shown, shown_all
 from services.execution_api.starts import Asked, Starts
 from services.execution_api.steering import Steering
@@ -32,8 +33,10 @@ _NIL = UUID(int=0)
 class ExecutionServicer(Steering, execution_service_pb2_grpc.ExecutionServiceServicer):
     """The rpcs of ExecutionService; the proto says what each does."""
 
-    def __init__(self, engine: Engine, starts: Starts, watching: Watching, due: HintSender) -> None:
-        super().__init__(engine, due)
+    def __init__(
+        self, engine: Engine, starts: Starts, watching: Watching, due: HintSender, providers: Providers
+    ) -> None:
+        super().__init__(engine, due, providers)
         self._starts = starts
         self._watching = watching
 
@@ -88,17 +91,10 @@ class ExecutionServicer(Steering, execution_service_pb2_grpc.ExecutionServiceSer
             found = await workflows.find(connection, self._engine.vault, account_id, request.workflow)
             workflow_id = found.workflow_id
             if request.step_id:
-                outlines = self._engine.outlines
-                places = [
-                    (version, place)
-                    for version in range(1, found.published_version + 1)
-                    for place, (step_id, _) in enumerate(
-                        await outlines.of(connection, account_id, workflow_id, version)
-                    )
-                    if step_id == request.step_id
-                ]
+                vault, step_id = self._engine.vault, request.step_id
+                places = await workflows.places_of(connection, vault, account_id, workflow_id, step_id, 0)
         elif request.step_id:
-            raise InvalidValue("step_id", "workflow", "a step is looked for in a workflow: name it, too")
+            raise InvalidValue("step_id", "required", "goes with the workflow whose step it is")
         return executions.Filter(
             workflow_id=workflow_id,
             contact_id=UUID(request.contact_id) if request.contact_id else None,

@@ -222,7 +222,7 @@ async def test_a_revoked_key_is_signed_out(page: Page, site: Site) -> None:
 @pytest.mark.parametrize(
     ("path", "told"),
     [
-        ("/console/executions?step=pause", "a step is looked for in a workflow: name it, too"),
+        ("/console/executions?step=pause", "goes with the workflow whose step it is"),
         ("/console/executions?workflow=nowhere", "nowhere"),
         ("/console/events?page=nonsense", "page"),
         ("/console/executions?contact=" + "x" * 36, "contact_id"),

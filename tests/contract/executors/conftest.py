@@ -194,15 +194,19 @@ async def sandbox(postgres: Postgres, keyring: Path) -> AsyncIterator[Client]:
 @pytest.fixture(scope="session")
 async def membership(postgres: Postgres, keyring: Path) -> AsyncIterator[MembershipWorld]:
     async with serve_thinkific() as site:
+        url = await make_database(postgres, "membership")
         settings = MembershipSettings(
-            database_url=await make_database(postgres, "membership"),
+            database_url=url,
             keyring=keyring,
             listen=LOOPBACK,
             profile="local",
             provider_allow=(HostPort("127.0.0.1", site.port),),
             provider_answer_s=THINKIFIC_ANSWER_S,
         )
-        async with open_client(MEMBERSHIP, settings) as client, open_channel(client.address) as channel:
+        async with (
+            open_client(MEMBERSHIP, settings, {"url": url}) as client,
+            open_channel(client.address) as channel,
+        ):
             world = MembershipWorld(
                 client, MembershipServiceStub(channel), ProviderServiceStub(channel), site
             )
@@ -217,9 +221,9 @@ def internal(notices: Notices) -> Client:
 
 @pytest.fixture(scope="session")
 async def notices(
-    postgres: Postgres, keyring: Path, mailbox: Mailbox, receiver: Receiver
+    postgres: Postgres, keyring: Path, mailbox: Mailbox, receiver: Receiver, phone: Phone
 ) -> AsyncIterator[Notices]:
-    """The internal family, its inside doors, and Slack's sandbox."""
+    """The internal family, its inside doors, and the sandboxes."""
     url = await make_database(postgres, "internal")
     async with open_slack() as slack:
         settings = InternalSettings(
@@ -230,7 +234,11 @@ async def notices(
             smtp_host=mailbox.host,
             smtp_port=mailbox.port,
             mail_from=Sender("Wayfarer", "no-reply@example.test"),
-            provider_allow=(HostPort("127.0.0.1", slack.port), HostPort("127.0.0.1", receiver.port)),
+            provider_allow=(
+                HostPort("127.0.0.1", slack.port),
+                HostPort("127.0.0.1", receiver.port),
+                *phone.ports(),
+            ),
             provider_answer_s=ANSWER_S,
         )
         async with (
@@ -238,7 +246,7 @@ async def notices(
             open_channel(client.address) as channel,
         ):
             doors = ProviderServiceStub(channel), NotificationServiceStub(channel)
-            yield Notices(client, *doors, slack)
+            yield Notices(client, *doors, slack, phone.twilio)
 
 
 @pytest.fixture(scope="session")

@@ -120,7 +120,7 @@ async def test_executions_are_filtered_by_reason_class_and_step(world: World, cl
     reason = (await client.call(client.executions.GetExecution, pb.GetExecutionRequest(id=failed))).execution
     assert await listed(client, reason=reason.reason) == [failed]
     refusal = await refused(listed(client, step_id="pause"))
-    assert refusal.rules == {"step_id": "workflow"}
+    assert refusal.rules == {"step_id": "required"}
 
 
 async def test_contacts_are_found_by_address(client: Client) -> None:
