@@ -38,6 +38,7 @@ BLOCKED: Final = {
     16: "outcome unknown: decide",
     17: "for quiet hours to end",
     18: "frequency cap",
+    19: "credentials refused: renew them",
 }
 ERROR_CLASSES: Final = {
     1: "Timeout",
