@@ -57,6 +57,7 @@ _PAGES: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("/events", "events", event_pages.listed),
     ("/events/{event}", "events", event_pages.one),
     ("/refusals", "refusals", event_pages.refusals),
+    ("/set-aside", "refusals", event_pages.set_aside),
     ("/bulk", "bulk", bulk_pages.listed),
     ("/bulk/{operation}", "bulk", bulk_pages.one),
     ("/settings", "settings", account_pages.settings),
@@ -126,7 +127,7 @@ class Console:
         if session is None:
             return self._away(request)
         api = Api(self.stubs, session.key)
-        frame: dict[str, Any] = {"here": name, "session": session, "path": _address(request)}
+        frame: dict[str, Any] = {"here": name, "session": session}
         if "text/event-stream" in request.headers.get("accept", ""):
 
             async def render() -> str:
@@ -187,7 +188,7 @@ class Console:
 
     def _asked(self, there: str, problem: str, status: int = 200) -> Response:
         page = Page("sign_in.html", {"next": there, "problem": problem}, status=status)
-        return self.renderer.response(page, here="", session=None, path="")
+        return self.renderer.response(page, here="", session=None)
 
     async def _mail_body(self, request: Request) -> Response:
         if self.sessions.of(request) is None or self.sandboxes is None:
