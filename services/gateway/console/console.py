@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote, urlsplit
 
 import grpc
 from starlette.requests import Request
@@ -19,13 +19,16 @@ from services.gateway.console import (
     bulk_pages,
     contact_pages,
     event_pages,
+    execution_actions,
     execution_pages,
+    forms,
     live,
     overview_pages,
     sandbox_pages,
     workflow_pages,
 )
 from services.gateway.console.api import Api, Stubs, Trouble, permitted
+from services.gateway.console.forms import Done, Form
 from services.gateway.console.rendering import Assets, Page, Renderer
 from services.gateway.console.sandbox_pages import Sandboxes
 from services.gateway.console.sessions import Session, Sessions
@@ -34,7 +37,7 @@ from services.runtime.keyring import Keyring
 Handler = Callable[[Request, Api], Awaitable[Page]]
 _HOME: Final = "/console/"
 _SIGN_IN: Final = "/console/sign-in"
-_MOST_FORM_BYTES: Final = 8_192
+_MOST_SIGN_IN_BYTES: Final = 8_192
 _STATUS: Final = {
     grpc.StatusCode.NOT_FOUND: 404,
     grpc.StatusCode.INVALID_ARGUMENT: 400,
@@ -61,6 +64,12 @@ _PAGES: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("/bulk", "bulk", bulk_pages.listed),
     ("/bulk/{operation}", "bulk", bulk_pages.one),
     ("/settings", "settings", account_pages.settings),
+)
+_FORMS: Final[tuple[tuple[str, str, forms.Handler], ...]] = (
+    ("/executions/{execution}/retry", "executions", execution_actions.retry),
+    ("/executions/{execution}/cancel", "executions", execution_actions.cancel),
+    ("/executions/{execution}/pause", "executions", execution_actions.pause),
+    ("/executions/{execution}/resume", "executions", execution_actions.resume),
 )
 
 
@@ -116,6 +125,10 @@ class Console:
                     Route("/sign-in", self._sign_in_page, methods=["GET"]),
                     Route("/sign-in", self._sign_in, methods=["POST"]),
                     Route("/sign-out", self._sign_out, methods=["POST"]),
+                    *(
+                        Route(path, partial(self._form, name, handler), methods=["GET", "POST"])
+                        for path, name, handler in _FORMS
+                    ),
                     *pages,
                     Route("/{rest:path}", partial(self._page, "", _nowhere), methods=["GET"]),
                 ],
@@ -127,21 +140,51 @@ class Console:
         if session is None:
             return self._away(request)
         api = Api(self.stubs, session.key)
-        frame: dict[str, Any] = {"here": name, "session": session}
         if "text/event-stream" in request.headers.get("accept", ""):
+            frame: dict[str, Any] = {"here": name, "session": session}
 
             async def render() -> str:
                 return self.renderer.part(await handler(request, api), **frame)
 
             return live.stream(render, self.stop)
+        return await self._answered(request, name, session, handler(request, api))
+
+    async def _form(self, name: str, handler: forms.Handler, request: Request) -> Response:
+        session = self.sessions.of(request)
+        if session is None:
+            return self._away(request)
+        form = Form()
+        if request.method == "POST":
+            body = await _body(request, forms.MOST_BYTES)
+            if body is None:
+                return Response("This form is too large.\n", status_code=413)
+            form = Form(forms.parsed(body), sent=True, checks="x-check" in request.headers)
+            if not session.proves(form.get("csrf")):
+                return Response("This form was not sent from a page of the console.\n", status_code=403)
+        return await self._answered(
+            request, name, session, handler(request, Api(self.stubs, session.key), form)
+        )
+
+    async def _answered(
+        self, request: Request, name: str, session: Session, asked: Awaitable[Page | Done]
+    ) -> Response:
+        """The page, or where a form that was done leads; what an error becomes."""
         try:
-            page = await handler(request, api)
+            page = await asked
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.UNAUTHENTICATED:
                 return self._away(request)
             trouble = _AWAY if error.code() in _SILENT else Trouble.of(error)
             page = Page("error.html", {"trouble": trouble}, status=_STATUS.get(error.code(), 500))
-        return self.renderer.response(page, **frame)
+        if isinstance(page, Done):
+            done = RedirectResponse(page.to, status_code=303)
+            self.sessions.tell(done, page.told, page.tone)
+            return done
+        told = self.sessions.told(request)
+        answer = self.renderer.response(page, here=name, session=session, told=told)
+        if told is not None:
+            self.sessions.forget_told(answer)
+        return answer
 
     def _away(self, request: Request) -> Response:
         """To the sign-in, and back here after it."""
@@ -160,7 +203,7 @@ class Console:
         return self._asked(_next(request.query_params.get("next", "")), "")
 
     async def _sign_in(self, request: Request) -> Response:
-        form = await _form(request)
+        form = await _sign_in_form(request)
         there, key = _next(form.get("next", "")), form.get("key", "").strip()
         if not _same_origin(request):
             return self._asked(there, "This form was sent from another site.", 403)
@@ -180,7 +223,7 @@ class Console:
 
     async def _sign_out(self, request: Request) -> Response:
         session = self.sessions.of(request)
-        if session is not None and not session.proves((await _form(request)).get("csrf", "")):
+        if session is not None and not session.proves((await _sign_in_form(request)).get("csrf", "")):
             return Response("This form was not sent from a page of the console.\n", status_code=403)
         answer = RedirectResponse(_SIGN_IN, status_code=303)
         self.sessions.end(answer)
@@ -188,7 +231,7 @@ class Console:
 
     def _asked(self, there: str, problem: str, status: int = 200) -> Response:
         page = Page("sign_in.html", {"next": there, "problem": problem}, status=status)
-        return self.renderer.response(page, here="", session=None)
+        return self.renderer.response(page, here="", session=None, told=None)
 
     async def _mail_body(self, request: Request) -> Response:
         if self.sessions.of(request) is None or self.sandboxes is None:
@@ -224,12 +267,17 @@ def _same_origin(request: Request) -> bool:
     return not origin or urlsplit(origin).netloc == request.headers.get("host", "")
 
 
-async def _form(request: Request) -> dict[str, str]:
+async def _sign_in_form(request: Request) -> dict[str, str]:
     """A small form's fields; of a larger one, none."""
+    body = await _body(request, _MOST_SIGN_IN_BYTES)
+    return {name: values[-1] for name, values in forms.parsed(body or b"").items()}
+
+
+async def _body(request: Request, most: int) -> bytes | None:
+    """What was sent; None if it is more than so many bytes."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > _MOST_FORM_BYTES:
-            return {}
-    fields = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True)
-    return {name: values[-1] for name, values in fields.items()}
+        if len(body) > most:
+            return None
+    return bytes(body)

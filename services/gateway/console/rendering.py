@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -95,6 +96,7 @@ class Renderer:
             "person": person,
             "short": short,
             "field": getattr,
+            "sections": sections,
         }
         self._environment.globals |= {"asset": assets.url, "w": words, "sandboxes": sandboxes, "link": link}
 
@@ -209,6 +211,11 @@ def link(path: str, **query: str | int | None) -> str:
     """A URL with the parts of the query that are set."""
     set_ = {name: str(value) for name, value in query.items() if value not in ("", None, 0)}
     return f"{path}?{urlencode(set_)}" if set_ else path
+
+
+def sections(fields: Iterable[Any]) -> list[tuple[str, list[Any]]]:
+    """Fields in a row with the same group, together."""
+    return [(group, list(members)) for group, members in groupby(fields, key=lambda field: field.group)]
 
 
 def query_of(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -20,7 +20,10 @@ from services.runtime.keyring import Keyring, KeyringError
 
 COOKIE: Final = "wayfarer_session"
 LASTS: Final = timedelta(hours=12)
+TOLD: Final = "wayfarer_told"
+_TOLD_S: Final = 60
 _PURPOSE: Final = "console_session"
+_TOLD_PURPOSE: Final = "console_told"
 _LONGEST: Final = 3_000
 
 
@@ -83,6 +86,35 @@ class Sessions:
             httponly=True,
             samesite="strict",
         )
+
+    def tell(self, response: Response, text: str, tone: str) -> None:
+        """Gives the browser a sentence for the next page it shows."""
+        sealed = self._keyring.seal(_TOLD_PURPOSE, 0, orjson.dumps([text[:600], tone]))
+        response.set_cookie(
+            TOLD,
+            base64.urlsafe_b64encode(sealed).decode(),
+            max_age=_TOLD_S,
+            path="/console",
+            secure=self._secure,
+            httponly=True,
+            samesite="strict",
+        )
+
+    def told(self, request: Request) -> tuple[str, str] | None:
+        """The sentence for this page and its tone, if there is one."""
+        raw = request.cookies.get(TOLD, "")
+        if not raw or len(raw) > _LONGEST:
+            return None
+        try:
+            sealed = base64.b64decode(raw, altchars=b"-_", validate=True)
+            text, tone = orjson.loads(self._keyring.open(_TOLD_PURPOSE, 0, sealed))
+        except (binascii.Error, KeyringError, ValueError):
+            return None
+        return text, tone
+
+    def forget_told(self, response: Response) -> None:
+        """Makes the browser forget the sentence."""
+        response.delete_cookie(TOLD, path="/console", secure=self._secure, httponly=True, samesite="strict")
 
     def end(self, response: Response) -> None:
         """Makes the browser forget it."""

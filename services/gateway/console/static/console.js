@@ -90,9 +90,11 @@ function move(by) {
 function pressed(event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.matches("input, select, textarea")) {
-    if (event.key === "Escape") event.target.blur();
+    if (event.key === "Escape" && !event.target.closest("dialog")) event.target.blur();
     return;
   }
+  if (event.key === "Escape") main().querySelector("[data-back]")?.click();
+  if (document.querySelector("dialog[open]")) return;
   if (Date.now() - waiting < 1500) {
     waiting = 0;
     document.querySelector(`a[data-key="${CSS.escape(event.key)}"]`)?.click();
@@ -110,7 +112,17 @@ function pressed(event) {
 }
 
 function clicked(event) {
+  const question = event.target.closest("a[data-ask]");
+  if (question && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+    event.preventDefault();
+    asked(question);
+  }
+  if (event.target.closest("#ask [data-back]")) {
+    event.preventDefault();
+    document.getElementById("ask").close();
+  }
   const button = event.target.closest("[data-do]");
+  if (button?.dataset.do === "hush") button.parentElement.remove();
   if (button?.dataset.do === "theme") {
     const dark = matchMedia("(prefers-color-scheme: dark)").matches;
     const now = document.documentElement.dataset.theme || (dark ? "dark" : "light");
@@ -125,6 +137,33 @@ function clicked(event) {
   }
 }
 
+// A question opens over the page it is about; without a script, or if that fails, it is a page of its own.
+async function asked(link) {
+  const answer = await fetch(link.href).catch(() => null);
+  const page = answer?.ok && !answer.redirected ? new DOMParser().parseFromString(await answer.text(), "text/html") : null;
+  const form = page?.querySelector("form.ask");
+  if (!form) {
+    location.assign(link.href);
+    return;
+  }
+  form.action = link.href;
+  const dialog = document.getElementById("ask");
+  dialog.replaceChildren(form);
+  dialog.setAttribute("aria-label", form.querySelector("h1").textContent);
+  dialog.showModal();
+  form.querySelector("[autofocus], input:not([type=hidden]), textarea, select, button")?.focus();
+}
+
+// A form is sent once: its buttons rest until the answer, or until one comes back to the page.
+function sending(event) {
+  const form = event.target;
+  if (form.method !== "post" || event.defaultPrevented) return;
+  if (form.dataset.sent) event.preventDefault();
+  form.dataset.sent = "yes";
+  setTimeout(() => form.querySelectorAll("button").forEach((button) => (button.disabled = true)));
+}
+
+document.addEventListener("submit", sending);
 document.addEventListener("keydown", pressed);
 document.addEventListener("click", clicked);
 document.addEventListener("change", (event) => event.target.matches("form[data-filter] select") && event.target.form.requestSubmit());
@@ -136,7 +175,8 @@ document.addEventListener("submit", (event) => {
 document.addEventListener("visibilitychange", () => (document.hidden ? rest() : follow()));
 addEventListener("pagehide", rest);
 addEventListener("pageshow", () => {
-  for (const field of document.querySelectorAll("form[data-filter] :disabled")) field.disabled = false;
+  for (const field of document.querySelectorAll("form[data-filter] :disabled, form[data-sent] button")) field.disabled = false;
+  for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
   follow();
 });
 // Where there is room all filters show; a flow shows where it begins, or where somebody stands.
