@@ -28,9 +28,11 @@ _BLANK = {"first_name": "", "last_name": "", "time_zone": "", "owner": ""}
 
 
 class Contacts:
-    """Reads contacts for runs."""
+    """Reads contacts for runs, through a pool, or through one connection that may see their account."""
 
-    def __init__(self, pool: asyncpg.Pool, vault: ports.Vault, channel: grpc.aio.Channel) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool | asyncpg.Connection, vault: ports.Vault, channel: grpc.aio.Channel
+    ) -> None:
         self._pool = pool
         self._vault = vault
         self._stub = ContactRecordServiceStub(channel)

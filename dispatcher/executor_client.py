@@ -23,6 +23,10 @@ _VALIDATE_S = 12.0
 """A family may have to start what checks a config."""
 
 
+class PreviewRefused(Exception):
+    """The executor would not take the action; says why."""
+
+
 def _refused(error: BaseException) -> bool:
     return isinstance(error, grpc.aio.AioRpcError) and error.code() is grpc.StatusCode.UNAVAILABLE
 
@@ -46,6 +50,20 @@ class ExecutorClient:
         try:
             return (await self._stub.Validate(request, timeout=_VALIDATE_S)).faults
         except grpc.aio.AioRpcError as error:
+            raise ExecutorUnavailable(self.family) from error
+
+    async def preview(self, action: pb.Action) -> bytes:
+        """What an action would do, a JSON object; nothing is done.
+
+        Raises PreviewRefused if its config or contact cannot be read, ExecutorUnavailable.
+        """
+        try:
+            return (
+                await self._stub.Preview(executor_pb.PreviewRequest(action=action), timeout=_VALIDATE_S)
+            ).preview
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
+                raise PreviewRefused(error.details() or "") from error
             raise ExecutorUnavailable(self.family) from error
 
     async def execute_batch(

@@ -12,7 +12,7 @@ import orjson
 
 from execution_engine import ports
 from execution_engine.definition.compile import settings_of
-from execution_engine.errors import IllegalTransition, NotFound, WorkflowArchived
+from execution_engine.errors import DraftChanged, IllegalTransition, NotFound, WorkflowArchived
 from execution_engine.ids import new_id
 from execution_engine.model import WorkflowStatus
 from execution_engine.store import triggers
@@ -122,11 +122,17 @@ async def page(
 
 
 async def put_draft(
-    connection: asyncpg.Connection, vault: ports.Vault, account_id: int, document: bytes
+    connection: asyncpg.Connection,
+    vault: ports.Vault,
+    account_id: int,
+    document: bytes,
+    expected: datetime | None = None,
 ) -> tuple[WorkflowView, bool]:
     """Makes `document` (canonical, valid) the draft of the workflow its key names; whether that is new.
 
-    Raises WorkflowArchived.
+    `expected` is when the workflow last changed, as the caller read it.
+
+    Raises WorkflowArchived, DraftChanged.
     """
     data = orjson.loads(document)
     key, name, steps = data["key"], data.get("name") or data["key"], len(data["steps"])
@@ -137,7 +143,11 @@ async def put_draft(
         known = await find(connection, vault, account_id, key, lock=True)
         if known.status is WorkflowStatus.ARCHIVED:
             raise WorkflowArchived(key)
+        if expected is not None and expected != known.updated_at:
+            raise DraftChanged(key)
         await connection.execute(_DRAFT, account_id, known.workflow_id, name, sealed, steps)
+    elif expected is not None:
+        raise DraftChanged(key)
     return await find(connection, vault, account_id, key), made is not None
 
 

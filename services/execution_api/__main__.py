@@ -41,6 +41,7 @@ from services.execution_api.event_servicer import EventServicer
 from services.execution_api.execution_servicer import ExecutionServicer
 from services.execution_api.hashing import Hashing
 from services.execution_api.overview_servicer import OverviewServicer
+from services.execution_api.previewing import Previews
 from services.execution_api.providers import Providers
 from services.execution_api.scheduler import Scheduler
 from services.execution_api.showing import Engine
@@ -108,6 +109,7 @@ class _Parts:
     watching: Watching
     intake: Intake
     records: CrmRecords
+    crm: grpc.aio.Channel
     providers: Providers
 
     def heard(self, accounts: frozenset[int] | None) -> None:
@@ -137,7 +139,10 @@ def _servicers(parts: _Parts) -> list[Callable[[grpc.aio.Server], None]]:
     executions = ExecutionServicer(engine, parts.starts, parts.watching, due, parts.providers)
     return [
         partial(add_ExecutionServiceServicer_to_server, executions),
-        partial(add_WorkflowServiceServicer_to_server, WorkflowServicer(engine, due)),
+        partial(
+            add_WorkflowServiceServicer_to_server,
+            WorkflowServicer(engine, due, Previews(engine, parts.crm)),
+        ),
         partial(add_EditingServiceServicer_to_server, EditingServicer(engine)),
         partial(add_BulkServiceServicer_to_server, BulkServicer(engine)),
         partial(add_WaitServiceServicer_to_server, WaitServicer(engine, due)),
@@ -174,6 +179,7 @@ async def main(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -
         watching=Watching(),
         intake=Intake(pool, vault, outlines, due),
         records=CrmRecords(pool, vault, crm),
+        crm=crm,
         providers=Providers(channels),
     )
     await stack.enter_async_context(HintListener(settings.database_url, CHANGED, parts.heard))

@@ -19,6 +19,7 @@ from execution_engine.definition.faults import Fault
 from execution_engine.definition.validate import action_configs, placed, validate
 from execution_engine.errors import DraftChanged, WayfarerError, WorkflowInvalid
 from execution_engine.model import LIVE, WorkflowStatus
+from execution_engine.rehearsal import Pace
 from execution_engine.store import bulk, counts, templates, workflows
 from execution_engine.store.accounts import account_transaction
 from execution_engine.store.hints import HintSender
@@ -26,6 +27,7 @@ from execution_engine.store.workflows import WorkflowView
 from services.execution_api import convert, paging
 from services.execution_api.answers import answered, key_of
 from services.execution_api.auth import caller
+from services.execution_api.previewing import Asked, Previews
 from services.execution_api.showing import Engine
 from services.runtime.interceptors import Context
 
@@ -35,14 +37,20 @@ M = TypeVar("M", bound=Message)
 class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
     """The rpcs of WorkflowService; the proto says what each does."""
 
-    def __init__(self, engine: Engine, due: HintSender) -> None:
+    def __init__(self, engine: Engine, due: HintSender, previews: Previews) -> None:
         self._engine = engine
         self._due = due
+        self._previews = previews
 
     async def ApplyWorkflow(
         self, request: pb.ApplyWorkflowRequest, context: Context
     ) -> pb.ApplyWorkflowResponse:
         account_id, vault = caller().account_id, self._engine.vault
+        expected = (
+            convert.moment(request.expected_update_time, "expected_update_time")
+            if request.HasField("expected_update_time")
+            else None
+        )
         document = parse(request.document)
         whole = await self._with_templates(account_id, document)
         await self._check(whole)
@@ -58,7 +66,7 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
             return pb.ApplyWorkflowResponse(workflow=shown)
 
         async def work(connection: asyncpg.Connection) -> pb.ApplyWorkflowResponse:
-            view, created = await workflows.put_draft(connection, vault, account_id, stored)
+            view, created = await workflows.put_draft(connection, vault, account_id, stored, expected)
             if request.publish:
                 view = await workflows.find(connection, vault, account_id, view.key, lock=True)
                 view = await workflows.publish(connection, vault, account_id, view, canonical_json(whole))
@@ -169,6 +177,28 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
             view = await workflows.find(connection, vault, account_id, request.workflow)
             found = await counts.read(connection, account_id, view.workflow_id, request.version)
         return pb.GetWorkflowCountsResponse(counts=[convert.step_count(count) for count in found])
+
+    async def PreviewWorkflow(
+        self, request: pb.PreviewWorkflowRequest, context: Context
+    ) -> pb.PreviewWorkflowResponse:
+        account_id, vault = caller().account_id, self._engine.vault
+        asked = Asked(
+            UUID(request.contact_id),
+            convert.plain(request.trigger, "trigger"),
+            Pace(request.skip_waits, request.events_come),
+            convert.moment(request.start_time, "start_time") if request.HasField("start_time") else None,
+        )
+        async with account_transaction(self._engine.pool, account_id) as connection:
+            view = await workflows.find(connection, vault, account_id, request.workflow)
+            if request.version:
+                stored = await workflows.version_document(
+                    connection, vault, account_id, view.workflow_id, request.version
+                )
+        if request.version:
+            document = load_document(stored)
+        else:
+            document = await self._with_templates(account_id, load_document(view.draft))
+        return await self._previews.of(account_id, view, document, request.version, asked)
 
     async def ListActionTypes(
         self, request: pb.ListActionTypesRequest, context: Context

@@ -146,7 +146,7 @@ async def pause(request: Request, api: Api, form: Form) -> Page | Done:
         button="Pause",
         lines=[
             "It stops before its next step until somebody resumes it; what runs just now ends first.",
-            "A wait goes on being counted: if it ends meanwhile, the next step follows right after the resume.",
+            "A wait goes on being counted: if it ends meanwhile, the next step comes with the resume.",
         ],
         fields=[_REASON],
     )

@@ -1,4 +1,4 @@
-"""Forms: the fields as typed, what is wrong with each, and the question they answer; pages that change use it."""
+"""Forms: the fields as typed, what is wrong with each, the question they answer; pages that change use it."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -49,7 +49,7 @@ class Option:
 class Field:
     """One field of a form.
 
-    `kind`: text, number, time, email, url, password, area, code, select, radio, check (one box), checks (several).
+    `kind`: text, number, time, email, url, password, area, code, select, radio, check (one box) or checks.
     """
 
     name: str
@@ -174,7 +174,7 @@ class Form:
     async def attempt(self, call: Awaitable[T], names: Mapping[str, str] | Sequence[str] = ()) -> T | None:
         """The answer; None if the API refuses, which is then told beside the fields at fault.
 
-        `names` are the fields that can be at fault: as the API names them, by it the form's where they differ.
+        `names` are the fields that can be at fault: as the API names them, to the form's own.
         Raises grpc.aio.AioRpcError where nobody is signed in any more.
         """
         known = names if isinstance(names, Mapping) else {name: name for name in names}

@@ -6,9 +6,13 @@ Defining workflows and steering them."""
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import struct_pb2 as _struct_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from wayfarer.action.v1 import action_pb2 as _action_pb2
+from wayfarer.common.v1 import failure_pb2 as _failure_pb2
+from wayfarer.execution.v1 import execution_pb2 as _execution_pb2
 from wayfarer.execution.v1 import workflow_pb2 as _workflow_pb2
 import builtins as _builtins
 import sys
@@ -55,6 +59,7 @@ class ApplyWorkflowRequest(_message.Message):
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     PUBLISH_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    EXPECTED_UPDATE_TIME_FIELD_NUMBER: _builtins.int
     document: _builtins.str
     """The document, YAML or JSON; at most 1 MiB."""
     validate_only: _builtins.bool
@@ -63,6 +68,10 @@ class ApplyWorkflowRequest(_message.Message):
     """Publish it too."""
     request_id: _builtins.str
     """A UUID of the caller's: the same id answers the same for 24 hours."""
+    @_builtins.property
+    def expected_update_time(self) -> _timestamp_pb2.Timestamp:
+        """The workflow's update_time as it was read: refused if it has changed since, or is not there."""
+
     def __init__(
         self,
         *,
@@ -70,10 +79,11 @@ class ApplyWorkflowRequest(_message.Message):
         validate_only: _builtins.bool = ...,
         publish: _builtins.bool = ...,
         request_id: _builtins.str = ...,
+        expected_update_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expected_update_time", b"expected_update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "publish", b"publish", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "expected_update_time", b"expected_update_time", "publish", b"publish", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -514,6 +524,156 @@ class StepCount(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StepCount: _TypeAlias = StepCount  # noqa: Y015
+
+@_typing.final
+class PreviewWorkflowRequest(_message.Message):
+    """PreviewWorkflowRequest says for whom, and how waits are passed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKFLOW_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    CONTACT_ID_FIELD_NUMBER: _builtins.int
+    TRIGGER_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    SKIP_WAITS_FIELD_NUMBER: _builtins.int
+    EVENTS_COME_FIELD_NUMBER: _builtins.int
+    workflow: _builtins.str
+    """Its id or key."""
+    version: _builtins.int
+    """Which version; 0 for the draft."""
+    contact_id: _builtins.str
+    """The contact's id."""
+    skip_waits: _builtins.bool
+    """Waits end as if their time had come, those for an event by their timeout. Else it stops at the first."""
+    events_come: _builtins.bool
+    """Waits for an event end by the first event they listen for, which has no data."""
+    @_builtins.property
+    def trigger(self) -> _struct_pb2.Struct:
+        """What the workflow may read as trigger.NAME; at most 64 KiB and 16 levels deep."""
+
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When it would begin; now if not set."""
+
+    def __init__(
+        self,
+        *,
+        workflow: _builtins.str = ...,
+        version: _builtins.int = ...,
+        contact_id: _builtins.str = ...,
+        trigger: _struct_pb2.Struct | None = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        skip_waits: _builtins.bool = ...,
+        events_come: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time", "trigger", b"trigger"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_id", b"contact_id", "events_come", b"events_come", "skip_waits", b"skip_waits", "start_time", b"start_time", "trigger", b"trigger", "version", b"version", "workflow", b"workflow"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewWorkflowRequest: _TypeAlias = PreviewWorkflowRequest  # noqa: Y015
+
+@_typing.final
+class PreviewWorkflowResponse(_message.Message):
+    """PreviewWorkflowResponse tells how it would go."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    STEP_ID_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    status: _execution_pb2.ExecutionStatus.ValueType
+    """Where it would stand: WAITING at a wait, COMPLETED, FAILED; ACTIVE if it went on for longer than is shown."""
+    reason: _builtins.str
+    """Why it ended, e.g. "completed"; empty if it has not."""
+    step_id: _builtins.str
+    """The step it would stand at; empty if it has completed."""
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___PreviewedEntry]:
+        """What an execution would log, in order; at most about 400."""
+
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it would be there."""
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[Global___PreviewedEntry] | None = ...,
+        status: _execution_pb2.ExecutionStatus.ValueType = ...,
+        reason: _builtins.str = ...,
+        step_id: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "reason", b"reason", "status", b"status", "step_id", b"step_id", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewWorkflowResponse: _TypeAlias = PreviewWorkflowResponse  # noqa: Y015
+
+@_typing.final
+class PreviewedEntry(_message.Message):
+    """PreviewedEntry is one entry as an execution would log it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    STEP_ID_FIELD_NUMBER: _builtins.int
+    STEP_TYPE_FIELD_NUMBER: _builtins.int
+    VISIT_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    PREVIEW_FIELD_NUMBER: _builtins.int
+    event: _builtins.str
+    """As in the log; "action_previewed" for an action that would be done."""
+    step_id: _builtins.str
+    """The step; empty for the execution as a whole."""
+    step_type: _builtins.str
+    """Its type."""
+    visit: _builtins.int
+    """Which arrival at the step this is, from 1."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it would be."""
+
+    @_builtins.property
+    def detail(self) -> _struct_pb2.Struct:
+        """Particulars, as in the log."""
+
+    @_builtins.property
+    def failure(self) -> _failure_pb2.Failure:
+        """Why it would fail."""
+
+    @_builtins.property
+    def preview(self) -> _struct_pb2.Struct:
+        """Of an action: what it would send or change."""
+
+    def __init__(
+        self,
+        *,
+        event: _builtins.str = ...,
+        step_id: _builtins.str = ...,
+        step_type: _builtins.str = ...,
+        visit: _builtins.int = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        detail: _struct_pb2.Struct | None = ...,
+        failure: _failure_pb2.Failure | None = ...,
+        preview: _struct_pb2.Struct | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "failure", b"failure", "preview", b"preview", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "event", b"event", "failure", b"failure", "preview", b"preview", "step_id", b"step_id", "step_type", b"step_type", "time", b"time", "visit", b"visit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewedEntry: _TypeAlias = PreviewedEntry  # noqa: Y015
 
 @_typing.final
 class ListActionTypesRequest(_message.Message):

@@ -76,6 +76,11 @@ class WorkflowServiceStub:
                 request_serializer=wayfarer_dot_execution_dot_v1_dot_workflow__service__pb2.GetWorkflowCountsRequest.SerializeToString,
                 response_deserializer=wayfarer_dot_execution_dot_v1_dot_workflow__service__pb2.GetWorkflowCountsResponse.FromString,
                 _registered_method=True)
+        self.PreviewWorkflow = channel.unary_unary(
+                '/wayfarer.execution.v1.WorkflowService/PreviewWorkflow',
+                request_serializer=wayfarer_dot_execution_dot_v1_dot_workflow__service__pb2.PreviewWorkflowRequest.SerializeToString,
+                response_deserializer=wayfarer_dot_execution_dot_v1_dot_workflow__service__pb2.PreviewWorkflowResponse.FromString,
+                _registered_method=True)
         self.ListActionTypes = channel.unary_unary(
                 '/wayfarer.execution.v1.WorkflowService/ListActionTypes',
                 request_serializer=wayfarer_dot_execution_dot_v1_dot_workflow__service__pb2.ListActionTypesRequest.SerializeToString,
@@ -92,7 +97,7 @@ class WorkflowServiceServicer:
         """ApplyWorkflow replaces the draft of the workflow that the document's key names, or
         makes it, and on request publishes it. All faults are reported at once.
         Errors: INVALID_ARGUMENT DOCUMENT_MALFORMED (line and column) or WORKFLOW_INVALID (field
-        paths), FAILED_PRECONDITION WORKFLOW_ARCHIVED.
+        paths), FAILED_PRECONDITION WORKFLOW_ARCHIVED, ALREADY_EXISTS DRAFT_CHANGED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -156,6 +161,16 @@ class WorkflowServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PreviewWorkflow(self, request, context):
+        """PreviewWorkflow goes through a workflow for one contact as an execution would, and does nothing: actions are
+        asked what they would do, and count as done, without output. Conditions see the contact as it is now.
+        Errors: NOT_FOUND (workflow, version, contact), INVALID_ARGUMENT WORKFLOW_INVALID (a draft with faults),
+        UNAVAILABLE EXECUTOR_UNAVAILABLE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListActionTypes(self, request, context):
         """ListActionTypes lists every action type the executors at hand serve.
         Errors: none of its own.
@@ -206,6 +221,11 @@ def add_WorkflowServiceServicer_to_server(servicer, server):
                     servicer.GetWorkflowCounts,
                     request_deserializer=wayfarer_dot_execution_dot_v1_dot_workflow__service__pb2.GetWorkflowCountsRequest.FromString,
                     response_serializer=wayfarer_dot_execution_dot_v1_dot_workflow__service__pb2.GetWorkflowCountsResponse.SerializeToString,
+            ),
+            'PreviewWorkflow': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewWorkflow,
+                    request_deserializer=wayfarer_dot_execution_dot_v1_dot_workflow__service__pb2.PreviewWorkflowRequest.FromString,
+                    response_serializer=wayfarer_dot_execution_dot_v1_dot_workflow__service__pb2.PreviewWorkflowResponse.SerializeToString,
             ),
             'ListActionTypes': grpc.unary_unary_rpc_method_handler(
                     servicer.ListActionTypes,
@@ -431,6 +451,33 @@ class WorkflowService:
             '/wayfarer.execution.v1.WorkflowService/GetWorkflowCounts',
             wayfarer_dot_execution_dot_v1_dot_workflow__service__pb2.GetWorkflowCountsRequest.SerializeToString,
             wayfarer_dot_execution_dot_v1_dot_workflow__service__pb2.GetWorkflowCountsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewWorkflow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wayfarer.execution.v1.WorkflowService/PreviewWorkflow',
+            wayfarer_dot_execution_dot_v1_dot_workflow__service__pb2.PreviewWorkflowRequest.SerializeToString,
+            wayfarer_dot_execution_dot_v1_dot_workflow__service__pb2.PreviewWorkflowResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -22,7 +22,7 @@ class WorkflowServiceStub:
     """ApplyWorkflow replaces the draft of the workflow that the document's key names, or
     makes it, and on request publishes it. All faults are reported at once.
     Errors: INVALID_ARGUMENT DOCUMENT_MALFORMED (line and column) or WORKFLOW_INVALID (field
-    paths), FAILED_PRECONDITION WORKFLOW_ARCHIVED.
+    paths), FAILED_PRECONDITION WORKFLOW_ARCHIVED, ALREADY_EXISTS DRAFT_CHANGED.
     """
     GetWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_service_pb2.GetWorkflowRequest, _workflow_service_pb2.GetWorkflowResponse]
     """GetWorkflow reads one workflow with its document.
@@ -54,6 +54,12 @@ class WorkflowServiceStub:
     """GetWorkflowCounts gives live counters per version and step.
     Errors: NOT_FOUND.
     """
+    PreviewWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_service_pb2.PreviewWorkflowRequest, _workflow_service_pb2.PreviewWorkflowResponse]
+    """PreviewWorkflow goes through a workflow for one contact as an execution would, and does nothing: actions are
+    asked what they would do, and count as done, without output. Conditions see the contact as it is now.
+    Errors: NOT_FOUND (workflow, version, contact), INVALID_ARGUMENT WORKFLOW_INVALID (a draft with faults),
+    UNAVAILABLE EXECUTOR_UNAVAILABLE.
+    """
     ListActionTypes: _aio.UnaryUnaryMultiCallable[_workflow_service_pb2.ListActionTypesRequest, _workflow_service_pb2.ListActionTypesResponse]
     """ListActionTypes lists every action type the executors at hand serve.
     Errors: none of its own.
@@ -73,7 +79,7 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         """ApplyWorkflow replaces the draft of the workflow that the document's key names, or
         makes it, and on request publishes it. All faults are reported at once.
         Errors: INVALID_ARGUMENT DOCUMENT_MALFORMED (line and column) or WORKFLOW_INVALID (field
-        paths), FAILED_PRECONDITION WORKFLOW_ARCHIVED.
+        paths), FAILED_PRECONDITION WORKFLOW_ARCHIVED, ALREADY_EXISTS DRAFT_CHANGED.
         """
 
     @_abc_1.abstractmethod
@@ -146,6 +152,18 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_workflow_service_pb2.GetWorkflowCountsResponse]:
         """GetWorkflowCounts gives live counters per version and step.
         Errors: NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def PreviewWorkflow(
+        self,
+        request: _workflow_service_pb2.PreviewWorkflowRequest,
+        context: _aio.ServicerContext[_workflow_service_pb2.PreviewWorkflowRequest, _abc.Awaitable[_workflow_service_pb2.PreviewWorkflowResponse]],
+    ) -> _abc.Awaitable[_workflow_service_pb2.PreviewWorkflowResponse]:
+        """PreviewWorkflow goes through a workflow for one contact as an execution would, and does nothing: actions are
+        asked what they would do, and count as done, without output. Conditions see the contact as it is now.
+        Errors: NOT_FOUND (workflow, version, contact), INVALID_ARGUMENT WORKFLOW_INVALID (a draft with faults),
+        UNAVAILABLE EXECUTOR_UNAVAILABLE.
         """
 
     @_abc_1.abstractmethod
