@@ -15,6 +15,7 @@ from wayfarer.crm.v1.consent_service_pb2_grpc import ConsentServiceStub
 from wayfarer.crm.v1.contact_service_pb2_grpc import ContactServiceStub
 from wayfarer.event.v1.event_service_pb2_grpc import EventServiceStub
 from wayfarer.execution.v1.bulk_service_pb2_grpc import BulkServiceStub
+from wayfarer.execution.v1.editing_service_pb2_grpc import EditingServiceStub
 from wayfarer.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
 from wayfarer.execution.v1.overview_service_pb2_grpc import OverviewServiceStub
 from wayfarer.execution.v1.wait_service_pb2_grpc import WaitServiceStub
@@ -35,6 +36,7 @@ class Stubs:
         self.bulk = BulkServiceStub(channel)
         self.consents = ConsentServiceStub(channel)
         self.contacts = ContactServiceStub(channel)
+        self.editing = EditingServiceStub(channel)
         self.events = EventServiceStub(channel)
         self.executions = ExecutionServiceStub(channel)
         self.overview = OverviewServiceStub(channel)

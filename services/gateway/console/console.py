@@ -16,8 +16,12 @@ from wayfarer.execution.v1.workflow_service_pb2 import ListWorkflowsRequest
 
 from services.gateway.console import (
     account_pages,
+    bulk_actions,
+    bulk_enrolments,
+    bulk_migrations,
     bulk_pages,
     contact_pages,
+    document_pages,
     event_pages,
     execution_actions,
     execution_pages,
@@ -25,6 +29,9 @@ from services.gateway.console import (
     live,
     overview_pages,
     sandbox_pages,
+    step_pages,
+    trial_pages,
+    workflow_actions,
     workflow_pages,
 )
 from services.gateway.console.api import Api, Stubs, Trouble, permitted
@@ -66,6 +73,23 @@ _PAGES: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("/settings", "settings", account_pages.settings),
 )
 _FORMS: Final[tuple[tuple[str, str, forms.Handler], ...]] = (
+    ("/new-workflow", "workflows", document_pages.new),
+    ("/workflows/{workflow}/document", "workflows", document_pages.edit),
+    ("/workflows/{workflow}/add-step", "workflows", step_pages.add),
+    ("/workflows/{workflow}/steps/{step}", "workflows", step_pages.change),
+    ("/workflows/{workflow}/steps/{step}/remove", "workflows", step_pages.remove),
+    ("/workflows/{workflow}/test", "workflows", trial_pages.run),
+    ("/workflows/{workflow}/enrol", "workflows", bulk_enrolments.enrol),
+    ("/workflows/{workflow}/migrate", "workflows", bulk_migrations.migrate),
+    ("/executions/many/retry", "executions", bulk_actions.retry_many),
+    ("/executions/many/cancel", "executions", bulk_actions.cancel_many),
+    ("/bulk/{operation}/pause", "bulk", bulk_actions.pause),
+    ("/bulk/{operation}/resume", "bulk", bulk_actions.resume),
+    ("/bulk/{operation}/cancel", "bulk", bulk_actions.cancel),
+    ("/workflows/{workflow}/publish", "workflows", workflow_actions.publish),
+    ("/workflows/{workflow}/pause", "workflows", workflow_actions.pause),
+    ("/workflows/{workflow}/resume", "workflows", workflow_actions.resume),
+    ("/workflows/{workflow}/archive", "workflows", workflow_actions.archive),
     ("/executions/{execution}/retry", "executions", execution_actions.retry),
     ("/executions/{execution}/cancel", "executions", execution_actions.cancel),
     ("/executions/{execution}/pause", "executions", execution_actions.pause),

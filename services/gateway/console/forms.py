@@ -93,6 +93,10 @@ class Form:
     def __post_init__(self) -> None:
         self.values.setdefault("request_id", [str(uuid4())])
 
+    def renew(self) -> None:
+        """What is sent next is another request: this one was refused, and its fields may change."""
+        self.values["request_id"] = [str(uuid4())]
+
     def get(self, name: str) -> str:
         """A field's text, trimmed; "" if it was left out."""
         return self.raw(name).strip()
@@ -183,11 +187,18 @@ class Form:
         except grpc.aio.AioRpcError as error:
             if error.code() in _BEYOND:
                 raise
-            trouble = _NO_ANSWER if error.code() in _SILENT else Trouble.of(error)
+            silent = error.code() in _SILENT
+            trouble = _NO_ANSWER if silent else Trouble.of(error)
+        if not silent:
+            self.renew()
         rest = []
         for path, text in trouble.fields:
-            if path in known:
-                self.refuse(known[path], text)
+            owner = next(
+                (name for name in known if path == name or path.startswith((f"{name}.", f"{name}["))), None
+            )
+            if owner is not None:
+                within = path[len(owner) :].lstrip(".")
+                self.refuse(known[owner], f"{within}: {text}" if within else text)
             else:
                 rest.append((path, text))
         if rest or not self.faults:

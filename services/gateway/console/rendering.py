@@ -97,6 +97,7 @@ class Renderer:
             "short": short,
             "field": getattr,
             "sections": sections,
+            "plain": plain,
         }
         self._environment.globals |= {"asset": assets.url, "w": words, "sandboxes": sandboxes, "link": link}
 

@@ -102,8 +102,9 @@ async def one(request: Request, api: Api) -> Page:
     latest = (await api.call(api.stubs.workflows.GetWorkflow, GetWorkflowRequest(workflow=name))).workflow
     version = _number(query.get("version", ""), latest.published_version)
     beside = _number(query.get("beside", ""), 0)
-    shown, counts, activity, *other = await together(
+    shown, published, counts, activity, *other = await together(
         _read(api, latest, version),
+        _read(api, latest, latest.published_version),
         api.call(api.stubs.workflows.GetWorkflowCounts, GetWorkflowCountsRequest(workflow=latest.id)),
         api.call(
             api.stubs.overview.GetActivity,
@@ -124,6 +125,7 @@ async def one(request: Request, api: Api) -> Page:
             "views": _VIEWS,
             "version": version,
             "beside": beside,
+            "draft_differs": not latest.published_version or published.document != latest.document,
             "graph": graph,
             "drawing": flow_layout.draw(graph),
             "at_step": by_version.get(version, {}),

@@ -121,6 +121,8 @@ function clicked(event) {
     event.preventDefault();
     document.getElementById("ask").close();
   }
+  const place = event.target.closest("[data-line]");
+  if (place) toLine(place);
   const button = event.target.closest("[data-do]");
   if (button?.dataset.do === "hush") button.parentElement.remove();
   if (button?.dataset.do === "theme") {
@@ -163,6 +165,34 @@ function sending(event) {
   setTimeout(() => form.querySelectorAll("button").forEach((button) => (button.disabled = true)));
 }
 
+// A text that is checked as one types: the server says what is wrong so far.
+let pausing = 0, checking = null;
+function typed(event) {
+  const form = event.target.closest("form[data-check]");
+  if (!form) return;
+  clearTimeout(pausing);
+  pausing = setTimeout(() => check(form), 350);
+}
+async function check(form) {
+  checking?.abort();
+  checking = new AbortController();
+  const ask = { method: "POST", body: new URLSearchParams(new FormData(form)), headers: { "x-check": "1" }, signal: checking.signal };
+  const answer = await fetch(form.action || location.href, ask).catch(() => null);
+  if (!answer?.ok || answer.redirected) return;
+  const found = document.getElementById("check");
+  found.innerHTML = await answer.text();
+  form.querySelector("textarea").toggleAttribute("aria-invalid", Boolean(found.querySelector(".fault")));
+}
+function toLine({ dataset: { line, column } }) {
+  const text = document.querySelector("form[data-check] textarea");
+  const before = text.value.split("\n").slice(0, Number(line) - 1).join("\n").length;
+  const at = before + (Number(line) > 1 ? 1 : 0) + Number(column) - 1;
+  text.focus();
+  text.setSelectionRange(at, at);
+  text.scrollTop = Math.max(0, (Number(line) - 6) * parseFloat(getComputedStyle(text).lineHeight));
+}
+
+document.addEventListener("input", typed);
 document.addEventListener("submit", sending);
 document.addEventListener("keydown", pressed);
 document.addEventListener("click", clicked);
