@@ -20,6 +20,7 @@ from services.gateway.console import (
     bulk_enrolments,
     bulk_migrations,
     bulk_pages,
+    contact_actions,
     contact_pages,
     document_pages,
     event_pages,
@@ -28,7 +29,10 @@ from services.gateway.console import (
     forms,
     live,
     overview_pages,
+    provider_actions,
     sandbox_pages,
+    saved_views,
+    settings_actions,
     step_pages,
     trial_pages,
     workflow_actions,
@@ -81,6 +85,8 @@ _FORMS: Final[tuple[tuple[str, str, forms.Handler], ...]] = (
     ("/workflows/{workflow}/test", "workflows", trial_pages.run),
     ("/workflows/{workflow}/enrol", "workflows", bulk_enrolments.enrol),
     ("/workflows/{workflow}/migrate", "workflows", bulk_migrations.migrate),
+    ("/save-view", "executions", saved_views.save),
+    ("/forget-view", "executions", saved_views.forget),
     ("/executions/many/retry", "executions", bulk_actions.retry_many),
     ("/executions/many/cancel", "executions", bulk_actions.cancel_many),
     ("/bulk/{operation}/pause", "bulk", bulk_actions.pause),
@@ -90,6 +96,13 @@ _FORMS: Final[tuple[tuple[str, str, forms.Handler], ...]] = (
     ("/workflows/{workflow}/pause", "workflows", workflow_actions.pause),
     ("/workflows/{workflow}/resume", "workflows", workflow_actions.resume),
     ("/workflows/{workflow}/archive", "workflows", workflow_actions.archive),
+    ("/contacts/{contact}/consent", "contacts", contact_actions.consent),
+    ("/contacts/{contact}/event", "contacts", contact_actions.publish_event),
+    ("/contacts/{contact}/delete", "contacts", contact_actions.delete),
+    ("/settings/provider", "settings", provider_actions.offered),
+    ("/settings/provider/{channel}/remove", "settings", provider_actions.remove),
+    ("/settings/provider/{channel}/{provider}", "settings", provider_actions.choose),
+    ("/settings/{part}", "settings", settings_actions.change),
     ("/executions/{execution}/retry", "executions", execution_actions.retry),
     ("/executions/{execution}/cancel", "executions", execution_actions.cancel),
     ("/executions/{execution}/pause", "executions", execution_actions.pause),
@@ -202,11 +215,13 @@ class Console:
             page = Page("error.html", {"trouble": trouble}, status=_STATUS.get(error.code(), 500))
         if isinstance(page, Done):
             done = RedirectResponse(page.to, status_code=303)
-            self.sessions.tell(done, page.told, page.tone)
+            self.sessions.tell(done, page.told)
+            for cookie, value in page.cookies.items():
+                self.sessions.remember(done, cookie, value)
             return done
         told = self.sessions.told(request)
         answer = self.renderer.response(page, here=name, session=session, told=told)
-        if told is not None:
+        if told:
             self.sessions.forget_told(answer)
         return answer
 
@@ -255,7 +270,7 @@ class Console:
 
     def _asked(self, there: str, problem: str, status: int = 200) -> Response:
         page = Page("sign_in.html", {"next": there, "problem": problem}, status=status)
-        return self.renderer.response(page, here="", session=None, told=None)
+        return self.renderer.response(page, here="", session=None, told="")
 
     async def _mail_body(self, request: Request) -> Response:
         if self.sessions.of(request) is None or self.sandboxes is None:

@@ -22,6 +22,7 @@ from services.gateway.console import flow_layout, workflow_pages
 from services.gateway.console.api import Api, Trouble, together
 from services.gateway.console.flow_graph import END, START
 from services.gateway.console.rendering import Page, query_of
+from services.gateway.console.saved_views import views_of
 from services.gateway.console.timeline import chapters
 from services.gateway.console.words import ERROR_CLASSES, STATUS_NAMES
 
@@ -56,6 +57,7 @@ async def listed(request: Request, api: Api) -> Page:
             "executions": executions,
             "people": await api.contacts(e.contact_id for e in executions),
             "workflows": workflows,
+            "views": views_of(request),
             "query": query,
             "filtered": any(name not in ("page", "status") for name in query),
             "more": more,

@@ -29,11 +29,11 @@ _NO_ANSWER: Final = Trouble(
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A form that was done: where to go, and what to tell there."""
+    """A form that was done: where to go, what to tell there, and what the browser is to keep."""
 
     to: str
     told: str
-    tone: str = "good"
+    cookies: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

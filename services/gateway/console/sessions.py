@@ -22,6 +22,7 @@ COOKIE: Final = "wayfarer_session"
 LASTS: Final = timedelta(hours=12)
 TOLD: Final = "wayfarer_told"
 _TOLD_S: Final = 60
+_YEAR_S: Final = 31_536_000
 _PURPOSE: Final = "console_session"
 _TOLD_PURPOSE: Final = "console_told"
 _LONGEST: Final = 3_000
@@ -87,9 +88,9 @@ class Sessions:
             samesite="strict",
         )
 
-    def tell(self, response: Response, text: str, tone: str) -> None:
+    def tell(self, response: Response, text: str) -> None:
         """Gives the browser a sentence for the next page it shows."""
-        sealed = self._keyring.seal(_TOLD_PURPOSE, 0, orjson.dumps([text[:600], tone]))
+        sealed = self._keyring.seal(_TOLD_PURPOSE, 0, text[:600].encode())
         response.set_cookie(
             TOLD,
             base64.urlsafe_b64encode(sealed).decode(),
@@ -100,17 +101,28 @@ class Sessions:
             samesite="strict",
         )
 
-    def told(self, request: Request) -> tuple[str, str] | None:
-        """The sentence for this page and its tone, if there is one."""
+    def told(self, request: Request) -> str:
+        """The sentence for this page, if there is one."""
         raw = request.cookies.get(TOLD, "")
         if not raw or len(raw) > _LONGEST:
-            return None
+            return ""
         try:
             sealed = base64.b64decode(raw, altchars=b"-_", validate=True)
-            text, tone = orjson.loads(self._keyring.open(_TOLD_PURPOSE, 0, sealed))
+            return self._keyring.open(_TOLD_PURPOSE, 0, sealed).decode()
         except (binascii.Error, KeyringError, ValueError):
-            return None
-        return text, tone
+            return ""
+
+    def remember(self, response: Response, name: str, value: str) -> None:
+        """Gives the browser something of its own to keep for a year."""
+        response.set_cookie(
+            name,
+            value,
+            max_age=_YEAR_S,
+            path="/console",
+            secure=self._secure,
+            httponly=True,
+            samesite="strict",
+        )
 
     def forget_told(self, response: Response) -> None:
         """Makes the browser forget the sentence."""

@@ -1,4 +1,4 @@
-"""What is done with a workflow as a whole: published, paused, resumed, archived; each form tells its effect."""
+"""What is done with a whole workflow: published, paused, resumed, archived; each form says its effect."""
 
 from typing import Any
 
