@@ -16,9 +16,10 @@ from wayfarer.admin.v1 import admin_service_pb2 as pb
 from services.gateway.console.api import Api, Trouble
 from services.gateway.console.forms import Done, Field, Form, Option, Question, ask
 from services.gateway.console.rendering import Page
+from services.gateway.console.words import words
 
 _DAYS: Final = [Option(day, day.title()) for day in ("mon", "tue", "wed", "thu", "fri", "sat", "sun")]
-_CHANNELS: Final = [Option(name, name.title()) for name in ("email", "sms", "voice", "messenger")]
+_CHANNELS: Final = [Option(name, words(name)) for name in ("email", "sms", "voice", "messenger")]
 _HHMM: Final = "HH:MM, by the clock of the time zone."
 _NO_PART: Final = Trouble(grpc.StatusCode.NOT_FOUND, "There is no such part of the settings.", "", ())
 Values = Mapping[str, str | list[str]]
