@@ -91,7 +91,7 @@ class ExecutionServicer(Steering, execution_service_pb2_grpc.ExecutionServiceSer
             found = await workflows.find(connection, self._engine.vault, account_id, request.workflow)
             workflow_id = found.workflow_id
             if request.step_id:
-                # By the outlines at hand, not by the versions that have executions: finding those reads them all.
+                # By the outlines at hand: to find the versions that have executions reads them all.
                 outlines = self._engine.outlines
                 places = [
                     (version, place)
