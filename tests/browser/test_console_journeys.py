@@ -226,6 +226,7 @@ async def test_a_revoked_key_is_signed_out(page: Page, site: Site) -> None:
         ("/console/executions?step=pause", "goes with the workflow whose step it is"),
         ("/console/executions?workflow=nowhere", "nowhere"),
         ("/console/events?page=nonsense", "page"),
+        ("/console/executions?status=nonsense", "must be one of queued, active"),
         ("/console/executions?contact=" + "x" * 36, "contact_id"),
     ],
 )
