@@ -89,6 +89,7 @@ check: $(VENV)/.dev ## format, lint, types, direction of imports, protos, genera
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code
 	$(BIN)/python tools/generate.py --check
+	$(BIN)/python -m tools.openapi --check
 	$(BIN)/python tools/requirements_map.py --check
 	$(BIN)/python -m tools.actions_page --check
 
@@ -99,8 +100,9 @@ format: $(VENV)/.dev ## format code and protos in place
 	$(BIN)/buf format -w
 
 .PHONY: proto
-proto: $(VENV)/.dev ## generate proto/gen from proto/wayfarer
+proto: $(VENV)/.dev ## generate proto/gen and the OpenAPI document from proto/wayfarer
 	$(BIN)/python tools/generate.py
+	$(BIN)/python -m tools.openapi
 
 .PHONY: requirements-map
 requirements-map: $(VENV)/.dev ## write which tests prove which requirement to docs/requirements.md

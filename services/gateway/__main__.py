@@ -19,6 +19,7 @@ from dispatcher.intake import Intake
 from execution_engine.store.hints import DUE, HintSender
 from execution_engine.store.workflows import Outlines
 from services.gateway.callbacks import Callbacks
+from services.gateway.rest import documentation
 from services.gateway.rest.api import Api
 from services.runtime import metrics
 from services.runtime.config import HostPort, host_port, integer, number, path, setting, text
@@ -60,9 +61,8 @@ async def main(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -
     api = await stack.enter_async_context(open_channel(settings.api, durations=durations))
     due = await stack.enter_async_context(HintSender(pool, DUE))
     callbacks = Callbacks(pool, vault, Intake(pool, vault, Outlines(vault), due), family, settings.public_url)
-    application = Starlette(
-        routes=[Route("/healthz", _healthy), *callbacks.routes(), *Api(api, stop).routes()]
-    )
+    rest = (*Api(api, stop).routes(), *documentation.routes())
+    application = Starlette(routes=[Route("/healthz", _healthy), *callbacks.routes(), *rest])
     await stack.enter_async_context(_served(application, settings.listen))
     await stop.wait()
 

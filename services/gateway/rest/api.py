@@ -4,12 +4,13 @@ The caller's Authorization goes on to the API untouched; this process knows no k
 """
 
 import asyncio
-from collections.abc import Iterator
+import uuid
 from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
 import orjson
+import structlog
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from starlette.requests import ClientDisconnect, Request
@@ -26,14 +27,14 @@ from services.gateway.rest.surface import SERVED
 from services.gateway.rest.writing import Writer
 from services.runtime.telemetry import parse_traceparent
 
+log = structlog.get_logger(__name__)
+
 PREFIX: Final = "/api/v1"
 _CALL_S: Final = 30.0
 _STREAM_S: Final = 3600.0
 """After this a stream breaks off, and its client connects again."""
 _HEARTBEAT_S: Final = 15.0
 _JSON: Final = "application/json"
-_MADE: Final = ("Create", "Add", "Start", "Apply")
-"""Verbs of rpcs that make something: 201, unless the answer says that it was there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,8 @@ class Api:
             response = error.problem.response()
         except ClientDisconnect:
             return
+        except Exception:
+            response = _incident(request).response()
         response.headers["x-content-type-options"] = "nosniff"
         await response(scope, receive, send)
 
@@ -117,23 +120,9 @@ class Api:
         return Response(orjson.dumps(plain), _status(binding, answer), headers, _JSON)
 
 
-def status_of(binding: Binding) -> Iterator[int]:
-    """The statuses of its good answers, the usual one first."""
-    if not binding.rpc.output_type.fields:
-        yield 204
-        return
-    if binding.rpc.name.startswith(_MADE):
-        yield 201
-        if {"created", "deduplicated"} & binding.rpc.output_type.fields_by_name.keys():
-            yield 200
-        return
-    yield 200
-
-
 def _status(binding: Binding, answer: Message) -> int:
-    usual, *other = status_of(binding)
     was_there = not getattr(answer, "created", True) or getattr(answer, "deduplicated", False)
-    return other[0] if other and was_there else usual
+    return binding.statuses[-1 if was_there else 0]
 
 
 def _target(channel: grpc.aio.Channel, binding: Binding) -> _Target:
@@ -146,6 +135,15 @@ def _target(channel: grpc.aio.Channel, binding: Binding) -> _Target:
         response_deserializer=answer.FromString,
     )
     return _Target(binding, request, call, streaming.POSITIONS.get(rpc.full_name))
+
+
+def _incident(request: Request) -> Problem:
+    """A fault of ours: logged under an id, which is all the caller is told."""
+    incident = uuid.uuid4().hex
+    log.exception("http_request_failed", method=request.method, incident=incident)
+    return Problem(
+        500, "INTERNAL", f"internal error, incident {incident}", metadata={"incident_id": incident}
+    )
 
 
 def _missed(verb: str, missed: Missed) -> Problem:

@@ -11,6 +11,9 @@ from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor, Servic
 from services.gateway.rest import naming
 
 _VARIABLE: Final = re.compile(r"\{([a-z_.]+)\}")
+_MAKING: Final = ("Create", "Add", "Start", "Apply")
+"""How rpcs begin that make something."""
+_TELLS_IF_NEW: Final = frozenset({"created", "deduplicated"})
 _BODILESS: Final = frozenset({"GET", "DELETE"})
 
 
@@ -57,6 +60,16 @@ class Binding:
         taken = {one.removeprefix(f"{self.body}.") for one in self.variables}
         inner = naming.inner(self.rpc.input_type.fields_by_name[self.body])
         return [field for field in inner.fields if field.name not in taken]
+
+    @property
+    def statuses(self) -> tuple[int, ...]:
+        """The HTTP statuses of good answers: the usual one, then that for what was there already."""
+        shape = set(self.rpc.output_type.fields_by_name)
+        if not shape:
+            return (204,)
+        if not self.rpc.name.startswith(_MAKING):
+            return (200,)
+        return (201, 200) if shape & _TELLS_IF_NEW else (201,)
 
     @property
     def idempotent_by_key(self) -> bool:

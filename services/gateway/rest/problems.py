@@ -5,7 +5,7 @@ fault by where they stand in the HTTP request.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
@@ -46,6 +46,7 @@ _OF_THE_WIRE: Final[Mapping[grpc.StatusCode, str]] = {
 }
 """What is said of errors that are not the API's own; their texts name internal addresses."""
 
+_REQUEST_INVALID: Final = "REQUEST_INVALID"
 _RETRY_S: Final = 1.0
 """When to try again, where nothing else is said."""
 _RETRIED: Final = frozenset({429, 503})
@@ -98,12 +99,12 @@ class ProblemError(Exception):
         self.problem = problem
 
 
-def of_request(violations: list[Violation]) -> Problem:
-    """What is wrong with a request before any rpc."""
+def of_request(violations: Sequence[Violation]) -> Problem:
+    """What is wrong with a request's fields."""
     first = violations[0]
     more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
-    detail = f"{first.field}: {first.description}{more}"
-    return Problem(422, "REQUEST_INVALID", detail, tuple(violations))
+    detail = f"{first.field or 'request'}: {first.description}{more}"
+    return Problem(422, _REQUEST_INVALID, detail, tuple(violations))
 
 
 def of_rpc(error: grpc.aio.AioRpcError, place: Callable[[str], str]) -> Problem:
@@ -112,10 +113,12 @@ def of_rpc(error: grpc.aio.AioRpcError, place: Callable[[str], str]) -> Problem:
     for detail in _details(error).details:
         _ = detail.Unpack(info) or detail.Unpack(bad) or detail.Unpack(retry)
     code, own = error.code(), info.domain == DOMAIN
-    status = _STATUS.get(code, 500)
     violations = tuple(
         Violation(place(one.field), one.description, one.reason) for one in bad.field_violations
     )
+    if violations and info.reason == _REQUEST_INVALID:
+        return of_request(violations)  # its text has the names of the proto
+    status = _STATUS.get(code, 500)
     if violations and status == 400:
         status = 422
     retry_after_s = retry.retry_delay.ToTimedelta().total_seconds() or None
