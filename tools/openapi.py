@@ -121,15 +121,22 @@ def _answer(binding: Binding, schemas: Schemas, status: int) -> dict[str, Any]:
     if status == 204:
         return {"description": described}
     if binding.rpc.server_streaming:
-        schemas.reference(answer, "out")
-        told = f"Events: `change` with a {answer.name}, `end` after the last, `error` with a Problem."
-        return {"description": told, "content": {streaming.MEDIA_TYPE: {"schema": {"type": "string"}}}}
+        told = "Events: `change`, `end` after the last, `error` with a Problem."
+        schema = _event(schemas.reference(answer, "out"))
+        return {"description": told, "content": {streaming.MEDIA_TYPE: {"schema": schema}}}
     if binding.response_body:
         schema = schemas.of(answer.fields_by_name[binding.response_body], "out")
     else:
         schema = schemas.reference(answer, "out")
         _page(binding, schemas.components[answer.name])
     return {"description": described, "content": {_JSON: {"schema": schema}}}
+
+
+def _event(change: Schema) -> Schema:
+    """Each event of a stream, as clients that read such streams expect it to be described."""
+    data = {"type": "string", "contentMediaType": _JSON, "contentSchema": change}
+    names = {"type": "string", "enum": ["change", "end", "error"]}
+    return {"type": "object", "properties": {"event": names, "id": {"type": "string"}, "data": data}}
 
 
 def _page(binding: Binding, answer: Schema) -> None:
@@ -149,12 +156,10 @@ def _page(binding: Binding, answer: Schema) -> None:
 
 
 def _path_parameter(binding: Binding, path: str, schemas: Schemas) -> dict[str, Any]:
-    of, (*above, name) = binding.rpc.input_type, path.split(".")
-    for one in above:
-        of = naming.inner(of.fields_by_name[one])
-    schema = schemas.described(of.fields_by_name[name], "in")
+    field = binding.variable(path)
+    schema = schemas.described(field, "in")
     text = schema.pop("description", "")
-    return {"name": name, "in": "path", "required": True, "description": text, "schema": schema}
+    return {"name": field.name, "in": "path", "required": True, "description": text, "schema": schema}
 
 
 def _query_parameter(binding: Binding, field: FieldDescriptor, schemas: Schemas) -> dict[str, Any]:

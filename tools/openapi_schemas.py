@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal, TypeAlias
 
 import protovalidate
-from buf.validate import validate_pb2
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
@@ -70,8 +69,13 @@ class Schemas:
         made: Schema = {"type": "object"}
         if descriptor.full_name in self._comments:
             made["description"] = self._comments[descriptor.full_name]
-        made["properties"] = {naming.shown(field): self.described(field, way) for field in fields}
         needed = self.needed(descriptor) if way == "in" else {f.name for f in fields if _always_shown(f)}
+        made["properties"] = {
+            naming.shown(field): _optional(field, self.described(field, way))
+            if way == "in" and field.name not in needed
+            else self.described(field, way)
+            for field in fields
+        }
         required = [naming.shown(field) for field in fields if field.name in needed]
         if required:
             made["required"] = required
@@ -99,7 +103,7 @@ class Schemas:
 
     def of(self, field: FieldDescriptor, way: Way) -> Schema:
         """The field's schema; what comes in is held to its rules."""
-        rules = field.GetOptions().Extensions[validate_pb2.field] if way == "in" else None
+        rules = naming.rules(field) if way == "in" else None
         if naming.is_map(field):
             inner = naming.inner(field).fields_by_name["value"]
             return {"type": "object", "additionalProperties": self._one(inner, way)}
@@ -137,6 +141,19 @@ class Schemas:
                 "description": "\n".join(lines),
             }
         return {"$ref": f"#/components/schemas/{enum.name}"}
+
+
+def _optional(field: FieldDescriptor, schema: Schema) -> Schema:
+    """In a body, null is as good as nothing, but not where one of several is chosen."""
+    if field.containing_oneof is not None:
+        return schema
+    text = {"description": schema["description"]} if "description" in schema else {}
+    rest = {name: value for name, value in schema.items() if name != "description"}
+    if naming.may_be_empty(field):
+        return {**text, "anyOf": [rest, {"type": ["string", "null"], "maxLength": 0}]}
+    if "$ref" in rest:
+        return {**text, "anyOf": [rest, {"type": "null"}]}
+    return {**schema, "type": [rest["type"], "null"]}
 
 
 def _constraints(rules: Any) -> Schema:

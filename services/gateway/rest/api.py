@@ -15,8 +15,8 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import BaseRoute, Mount
-from starlette.types import Receive, Scope, Send
+from starlette.routing import BaseRoute, Match
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.gateway.rest import naming, paging, streaming
 from services.gateway.rest.asking import Asking
@@ -59,12 +59,14 @@ class Api:
         self._stop = stop
         self._heartbeat_s = heartbeat_s
         self._router = Router(
-            (one.verb, one.path, _target(channel, one)) for service in SERVED for one in bindings(service)
+            (one.verb, one.path, one.ids, _target(channel, one))
+            for service in SERVED
+            for one in bindings(service)
         )
 
     def routes(self) -> list[BaseRoute]:
         """What is served."""
-        return [Mount(PREFIX, app=self)]
+        return [_Below(PREFIX, self)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -81,13 +83,12 @@ class Api:
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
-        found = self._router.find(request.method, request.url.path)
+        found = self._router.find(request.method, request.scope["path"])
         if isinstance(found, Missed):
             raise ProblemError(_missed(request.method, found))
         target = found.target
-        message = target.request()
+        metadata, message = _metadata(request), target.request()
         await self._asking.read(request, target.binding, found.variables, message)
-        metadata = _metadata(request)
         try:
             if target.binding.rpc.server_streaming:
                 return await self._stream(target, message, metadata)
@@ -118,6 +119,23 @@ class Api:
             plain = self._writer.plain(answer)
             paging.tell(request, plain)
         return Response(orjson.dumps(plain), _status(binding, answer), headers, _JSON)
+
+
+class _Below(BaseRoute):
+    """All paths below a prefix; a Mount's pattern leaves out those with a line break in them."""
+
+    def __init__(self, prefix: str, app: ASGIApp) -> None:
+        self._prefix = f"{prefix}/"
+        self._app = app
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Whether the request is for this."""
+        below = scope["type"] == "http" and scope["path"].startswith(self._prefix)
+        return (Match.FULL if below else Match.NONE), {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes it on."""
+        await self._app(scope, receive, send)
 
 
 def _status(binding: Binding, answer: Message) -> int:
@@ -157,12 +175,13 @@ def _missed(verb: str, missed: Missed) -> Problem:
 
 def _metadata(request: Request) -> tuple[tuple[str, str], ...]:
     """What goes on to the API: the credential as it came, and the trace the caller is in."""
-    found = []
     authorization = request.headers.get("authorization", "")
-    if authorization:
-        if not (authorization.isascii() and authorization.isprintable()):
-            raise ProblemError(Problem(401, "UNAUTHENTICATED", "the API key is not known"))
-        found.append(("authorization", authorization))
+    if not authorization:
+        told = "send your API key as `Authorization: Bearer KEY`"
+        raise ProblemError(Problem(401, "UNAUTHENTICATED", told))
+    if not (authorization.isascii() and authorization.isprintable()):
+        raise ProblemError(Problem(401, "UNAUTHENTICATED", "the API key is not known"))
+    found = [("authorization", authorization)]
     traceparent = request.headers.get("traceparent", "")
     if parse_traceparent(traceparent):
         found.append(("traceparent", traceparent))

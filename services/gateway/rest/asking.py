@@ -47,9 +47,10 @@ class Asking:
             self._set_variable(message, path, value, faults)
         self._fill_query(request, binding, message, faults)
         _name_fields(message, binding, given)
-        key = request.headers.get(naming.IDEMPOTENCY_KEY, "")
-        if key and binding.idempotent_by_key:
-            setattr(message, naming.REQUEST_ID, key)
+        key = request.headers.get(naming.IDEMPOTENCY_KEY)
+        if key is not None and binding.idempotent_by_key:
+            field = naming.kind(message).fields_by_name[naming.REQUEST_ID]
+            self._reader.fill_text(message, field, [key], faults, naming.IDEMPOTENCY_KEY)
         position = streaming.POSITIONS.get(binding.rpc.full_name)
         if position is not None:
             _go_on(request, message, position, faults)

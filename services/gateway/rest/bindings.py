@@ -42,6 +42,18 @@ class Binding:
         return _VARIABLE.findall(self.path)
 
     @property
+    def ids(self) -> list[str]:
+        """Those of the variables that hold ids of ours, UUIDs."""
+        return [path for path in self.variables if naming.rules(self.variable(path)).string.uuid]
+
+    def variable(self, path: str) -> FieldDescriptor:
+        """The field at a path of the request message."""
+        of, (*above, name) = self.rpc.input_type, path.split(".")
+        for one in above:
+            of = naming.inner(of.fields_by_name[one])
+        return of.fields_by_name[name]
+
+    @property
     def query_fields(self) -> list[FieldDescriptor]:
         """The fields that the query gives: none beside a body that is the whole request."""
         if self.body == "*":

@@ -16,7 +16,7 @@ from starlette.routing import Route
 Json: TypeAlias = Mapping[str, Any]
 
 _POLICY: Final = {
-    "content-security-policy": "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "content-security-policy": "default-src 'none'; style-src 'self'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
 }
@@ -94,11 +94,11 @@ def _operation(verb: str, path: str, one: Json) -> Iterator[str]:
 
 
 def _curl(verb: str, path: str, one: Json) -> str:
-    words = [f"curl -X {verb} 'http://127.0.0.1:7733{path}' -H \"authorization: Bearer $KEY\""]
+    words = [f'curl -X {verb} "$URL{path}" -H "authorization: Bearer $KEY"']
     body = one.get("requestBody")
     if body:
         required = body["content"]["application/json"]["schema"].get("required", ())
-        example = orjson.dumps({name: "…" for name in required}).decode()
+        example = orjson.dumps(dict.fromkeys(required, "…")).decode()
         words.append(f"-H 'content-type: application/json' -d '{example}'")
     return " \\\n  ".join(words)
 
@@ -128,6 +128,10 @@ def _type(schema: Json) -> str:
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return f'<a href="#type-{name}">{name}</a>'
+    if "anyOf" in schema:
+        return _type(schema["anyOf"][0])
+    if isinstance(schema.get("type"), list):
+        return _type({**schema, "type": schema["type"][0]})
     if schema.get("type") == "array":
         return f"list of {_type(schema['items'])}"
     if schema.get("type") == "object" and isinstance(schema.get("additionalProperties"), dict):
@@ -150,7 +154,7 @@ _BOUNDS: Final = (
 
 
 def _prose(text: str) -> str:
-    """Escaped, with `code` marked up and lines kept."""
+    """Escaped, with `code` and lists marked up."""
     parts = escape(text).split("`")
     marked = "".join(f"<code>{part}</code>" if at % 2 else part for at, part in enumerate(parts))
-    return marked.replace("\n", "<br>")
+    return marked.replace("\n- ", "<br>• ")

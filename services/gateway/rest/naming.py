@@ -6,8 +6,9 @@ end in _at; pages have page, limit and total; a request's id is the header Idemp
 
 import re
 from collections.abc import Mapping
-from typing import Final, cast
+from typing import Any, Final, cast
 
+from buf.validate import validate_pb2
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 
@@ -69,6 +70,16 @@ def inner(field: FieldDescriptor) -> Descriptor:
     """The type of a field that is a message, or of its items; for a map, of its entries."""
     assert field.message_type is not None, field.full_name
     return field.message_type
+
+
+def rules(field: FieldDescriptor) -> Any:
+    """The field's rules, a buf.validate.FieldRules."""
+    return field.GetOptions().Extensions[validate_pb2.field]
+
+
+def may_be_empty(field: FieldDescriptor) -> bool:
+    """Whether its rules say nothing of an empty one, though they would forbid it."""
+    return bool(rules(field).ignore == validate_pb2.IGNORE_IF_ZERO_VALUE)
 
 
 def is_map(field: FieldDescriptor) -> bool:

@@ -58,16 +58,25 @@ class Reader:
             field = known.get(name)
             if field is None:
                 faults.append(Violation(place, "is not known here", "unknown"))
-            elif value is not None:
+            elif value is not None or field.containing_oneof is not None:
                 self._set(message, field, value, faults, place)
 
     def fill_text(
-        self, message: Message, field: FieldDescriptor, texts: list[str], faults: list[Violation]
+        self,
+        message: Message,
+        field: FieldDescriptor,
+        texts: list[str],
+        faults: list[Violation],
+        name: str = "",
     ) -> None:
-        """Sets what a path or a query gives for a field: one text, or several if the field is repeated."""
-        name = naming.shown(field)
+        """Sets what a path, query or header gives for a field: one text, or several if it is repeated."""
+        name = name or naming.shown(field)
         if len(texts) > 1 and not field.is_repeated:
             faults.append(Violation(name, "is given more than once", "repeated"))
+            return
+        if texts == [""] and naming.may_be_empty(field):
+            # A caller whose variable is empty would else get the list without the filter.
+            faults.append(Violation(name, "must not be empty; leave it out instead", "empty"))
             return
         try:
             values = [_of_text(field, text) for text in texts]

@@ -1,6 +1,6 @@
 """Finds what a path and a verb call: a tree of the bindings' paths, literal segments before variables."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -11,6 +11,8 @@ T = TypeVar("T")
 class _Node(Generic[T]):
     literals: dict[str, "_Node[T]"] = field(default_factory=dict)
     variable: "_Node[T] | None" = None
+    takes_ids: bool = False
+    """Whether the variable holds ids, which no literal can be taken for."""
     by_verb: dict[str, tuple[tuple[str, ...], T]] = field(default_factory=dict)
     """Names of the variables on the way, and what is called."""
 
@@ -33,14 +35,18 @@ class Missed:
 class Router(Generic[T]):
     """Built once; a look-up walks the path's segments."""
 
-    def __init__(self, entries: Iterable[tuple[str, str, T]]) -> None:
-        """Entries are verb, path with {variables} and what it calls. Raises ValueError for one said twice."""
+    def __init__(self, entries: Iterable[tuple[str, str, Collection[str], T]]) -> None:
+        """Entries are verb, path with {variables}, those that hold ids, and what is called.
+
+        Raises ValueError for one said twice.
+        """
         self._root: _Node[T] = _Node()
-        for verb, path, target in entries:
+        for verb, path, ids, target in entries:
             names, node = [], self._root
             for segment in path.strip("/").split("/"):
                 if segment.startswith("{"):
                     names.append(segment[1:-1])
+                    node.takes_ids = node.takes_ids or names[-1] in ids
                     node.variable = node.variable or _Node()
                     node = node.variable
                 else:
@@ -51,13 +57,13 @@ class Router(Generic[T]):
 
     def find(self, verb: str, path: str) -> Found[T] | Missed:
         """What `verb` on `path` calls. A variable is never empty."""
-        allowed: set[str] = set()
+        allowed: list[str] = []
         for node, given in _walk(self._root, path.removeprefix("/").split("/"), ()):
             if verb in node.by_verb:
                 names, target = node.by_verb[verb]
                 return Found(target, dict(zip(names, given, strict=True)))
-            allowed |= node.by_verb.keys()
-        return Missed(sorted(allowed))
+            allowed = allowed or sorted(node.by_verb)
+        return Missed(allowed)
 
 
 def _walk(
@@ -70,5 +76,7 @@ def _walk(
     head, rest = segments[0], segments[1:]
     if head in node.literals:
         yield from _walk(node.literals[head], rest, given)
+        if node.takes_ids:
+            return
     if node.variable is not None and head:
         yield from _walk(node.variable, rest, (*given, head))
