@@ -37,12 +37,12 @@ class Asking:
     ) -> None:
         """Fills `message`; `variables` are the path's, by field. Raises ProblemError with every fault."""
         faults: list[Violation] = []
-        given = _without_path(await _json_body(request), variables, faults) if binding.body else {}
-        if binding.body:
+        body = await _json_body(request) if binding.body else None
+        given = _without_path(body or {}, variables, faults)
+        if body is not None:
             inner = message if binding.body == "*" else getattr(message, binding.body)
+            inner.SetInParent()
             self._reader.fill(inner, given, faults)
-            if inner is not message and given:
-                inner.SetInParent()
         for path, value in variables.items():
             self._set_variable(message, path, value, faults)
         self._fill_query(request, binding, message, faults)
@@ -87,11 +87,11 @@ def _without_path(
     return given
 
 
-async def _json_body(request: Request) -> dict[str, Any]:
-    """The body's JSON object; {} without a body. Raises ProblemError."""
+async def _json_body(request: Request) -> dict[str, Any] | None:
+    """The body's JSON object; None without a body. Raises ProblemError."""
     raw = await _body(request)
     if not raw:
-        return {}
+        return None
     media = request.headers.get("content-type", _JSON).partition(";")[0].strip().lower()
     if media != _JSON and not (media.startswith("application/") and media.endswith("+json")):
         raise ProblemError(Problem(415, "NOT_JSON", f"the body must be {_JSON}"))

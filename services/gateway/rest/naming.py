@@ -94,6 +94,8 @@ def place(path: str, request: Descriptor, body: str) -> str:
     """
     if path == REQUEST_ID:
         return IDEMPOTENCY_KEY
+    if path == body:
+        return "body"
     if body not in ("", "*") and path.startswith(f"{body}."):
         return place(path.removeprefix(f"{body}."), inner(request.fields_by_name[body]), "")
     parts, at, end = [], request, 0

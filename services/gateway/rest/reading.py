@@ -30,6 +30,8 @@ _RANGES: Final[Mapping[int, tuple[int, int]]] = {
     FieldDescriptor.CPPTYPE_INT64: (-(2**63), 2**63 - 1),
     FieldDescriptor.CPPTYPE_UINT64: (0, 2**64 - 1),
 }
+_EXACT: Final = 2.0**53
+"""Above this a double may stand for another integer than the one that was written."""
 _FLOATS: Final = frozenset({FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT})
 
 
@@ -190,7 +192,7 @@ def _scalar(field: FieldDescriptor, value: Any) -> Any:
 
 
 def _integer(field: FieldDescriptor, value: Any) -> int:
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise _Wrong("type", "must be an integer")
@@ -251,7 +253,10 @@ def _set_duration(message: Message, value: Any) -> None:
 
 def _set_mask(message: Message, value: Any) -> None:
     assert isinstance(message, FieldMask)
-    message.paths.extend(path.strip() for path in _text(value).split(",") if path.strip())
+    paths = [path.strip() for path in _text(value).split(",") if path.strip()]
+    if not paths:
+        raise _Wrong("empty", "must name a field")
+    message.paths.extend(paths)
 
 
 def _set_struct(message: Message, value: Any) -> None:
