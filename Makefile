@@ -76,6 +76,10 @@ coverage: coverage-core ## the same of everything, over all tests but kills: at 
 chaos: $(VENV)/.dev ## kill every process while executions run; nothing may be lost or doubled
 	$(BIN)/python -m pytest -p no:xdist -s tests/chaos $(ARGS)
 
+.PHONY: http-fuzz
+http-fuzz: $(VENV)/.dev ## generated requests against the HTTP API for 150 s (ARGS="--max-time=600 --seed=7")
+	@$(BIN)/python -m tests.fuzz.http $(ARGS)
+
 .PHONY: bench
 bench: $(VENV)/.dev ## actions per second, latency, CPU and memory beside the baseline (ARGS=--json)
 	@$(BIN)/python -m tests.load.bench $(ARGS)

@@ -11,7 +11,7 @@ from typing import Any, Final
 from google.protobuf.descriptor import FieldDescriptor
 
 from services.gateway.rest import naming, paging, streaming
-from services.gateway.rest.asking import LAST_EVENT_ID
+from services.gateway.rest.asking import LAST_EVENT_ID, LAST_POSITION
 from services.gateway.rest.bindings import Binding, bindings
 from services.gateway.rest.problems import MEDIA_TYPE
 from services.gateway.rest.surface import SERVED
@@ -134,7 +134,8 @@ def _answer(binding: Binding, schemas: Schemas, status: int) -> dict[str, Any]:
 
 def _event(change: Schema) -> Schema:
     """Each event of a stream, as clients that read such streams expect it to be described."""
-    data = {"type": "string", "contentMediaType": _JSON, "contentSchema": change}
+    told = [change, {"$ref": "#/components/schemas/Problem"}, {"type": "object", "maxProperties": 0}]
+    data = {"type": "string", "contentMediaType": _JSON, "contentSchema": {"anyOf": told}}
     names = {"type": "string", "enum": ["change", "end", "error"]}
     return {"type": "object", "properties": {"event": names, "id": {"type": "string"}, "data": data}}
 
@@ -183,7 +184,7 @@ def _headers(binding: Binding) -> list[dict[str, Any]]:
         made.append({"name": naming.IDEMPOTENCY_KEY, "in": "header", "description": text, "schema": schema})
     if binding.rpc.full_name in streaming.POSITIONS:
         text = "The id of the last event seen: the stream goes on after it."
-        schema = {"type": "integer", "minimum": 0, "maximum": 2**32 - 1}
+        schema = {"type": "integer", "minimum": 0, "maximum": LAST_POSITION}
         made.append({"name": LAST_EVENT_ID, "in": "header", "description": text, "schema": schema})
     return made
 

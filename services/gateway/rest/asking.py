@@ -21,6 +21,8 @@ from services.runtime.grpc_options import PUBLIC_MAX_MESSAGE_BYTES
 
 MAX_BODY_BYTES: Final = PUBLIC_MAX_MESSAGE_BYTES
 LAST_EVENT_ID: Final = "Last-Event-ID"
+LAST_POSITION: Final = 2**31 - 1
+"""How far a stream can have come."""
 _BODY_S: Final = 30.0
 _JSON: Final = "application/json"
 _CAPITAL: Final = re.compile(r"(?<!^)(?=[A-Z])")
@@ -139,11 +141,11 @@ def _name_fields(message: Message, binding: Binding, given: Mapping[str, Any]) -
 
 
 def _go_on(request: Request, message: Message, position: streaming.Position, faults: list[Violation]) -> None:
-    """A client that connects again goes on where it was, whatever it first asked for."""
+    """A client that connects again goes on where it was, not where it first began."""
     last = request.headers.get(LAST_EVENT_ID, "")
     if not last:
         return
-    if not (last.isascii() and last.isdecimal()) or int(last) >= 2**32:
+    if not (last.isascii() and last.isdecimal()) or int(last) > LAST_POSITION:
         faults.append(Violation(LAST_EVENT_ID, "must be the id of an event of this stream", "type"))
         return
-    setattr(message, position.after, int(last))
+    setattr(message, position.after, max(int(last), getattr(message, position.after)))

@@ -42,6 +42,9 @@ JSON_TEXTS: Final = frozenset(
 )
 """Texts that hold JSON: shown as what they hold."""
 
+EXACT: Final = 2.0**53
+"""Above this a double may stand for another integer than the one that was written."""
+
 WELL_KNOWN: Final = "google.protobuf."
 
 _SEGMENT: Final = re.compile(r"([^.\[]+)((?:\[[^\]]*\])*)\.?")

@@ -30,8 +30,6 @@ _RANGES: Final[Mapping[int, tuple[int, int]]] = {
     FieldDescriptor.CPPTYPE_INT64: (-(2**63), 2**63 - 1),
     FieldDescriptor.CPPTYPE_UINT64: (0, 2**64 - 1),
 }
-_EXACT: Final = 2.0**53
-"""Above this a double may stand for another integer than the one that was written."""
 _FLOATS: Final = frozenset({FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT})
 
 
@@ -192,7 +190,7 @@ def _scalar(field: FieldDescriptor, value: Any) -> Any:
 
 
 def _integer(field: FieldDescriptor, value: Any) -> int:
-    if isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT:
+    if isinstance(value, float) and value.is_integer() and abs(value) <= naming.EXACT:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise _Wrong("type", "must be an integer")

@@ -107,7 +107,8 @@ def _json(value: Value) -> Any:
     match value.WhichOneof("kind"):
         case "number_value":
             number = value.number_value
-            return int(number) if number.is_integer() else number
+            # Beyond that a double is no exact integer, and JSON's writer takes none above 64 bits.
+            return int(number) if abs(number) <= naming.EXACT and number.is_integer() else number
         case "string_value":
             return value.string_value
         case "bool_value":

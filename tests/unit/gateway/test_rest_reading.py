@@ -2,9 +2,10 @@
 
 from typing import Any
 
+import orjson
 import pytest
 from google.protobuf.message import Message
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from wayfarer.admin.v1 import account_pb2
 from wayfarer.crm.v1 import contact_pb2
@@ -124,13 +125,14 @@ _JSON = st.recursive(
 )
 
 
+@example({"far": 1e300, "near": -(2.0**53)}, [], "")
 @given(st.dictionaries(st.text(), _JSON, max_size=5), st.lists(st.text(), max_size=3), st.text())
 def test_what_is_read_is_written_again(fields: dict[str, Any], tags: list[str], name: str) -> None:
     contact, faults = contact_pb2.Contact(), list[Violation]()
     given = {"first_name": name, "tags": tags, "fields": fields}
     Reader().fill(contact, given, faults)
     assert not faults
-    written = Writer().plain(contact)
+    written = orjson.loads(orjson.dumps(Writer().plain(contact)))
     assert {key: written[key] for key in given} == given
 
 
