@@ -82,7 +82,6 @@ class Events:
                 yield _event("error", self._problem(error).plain())
         finally:
             stopping.cancel()
-            self._reading.cancel()
             self._call.cancel()
             with suppress(asyncio.CancelledError, grpc.aio.AioRpcError):
                 await self._reading
