@@ -108,6 +108,10 @@ proto: $(VENV)/.dev ## generate proto/gen and the OpenAPI document from proto/wa
 	$(BIN)/python tools/generate.py
 	$(BIN)/python -m tools.openapi
 
+.PHONY: envoy
+envoy: $(VENV)/.dev ## write the descriptors that deploy/envoy needs to build/envoy
+	$(BIN)/python -m tools.envoy_descriptors build/envoy/wayfarer.binpb
+
 .PHONY: requirements-map
 requirements-map: $(VENV)/.dev ## write which tests prove which requirement to docs/requirements.md
 	$(BIN)/python tools/requirements_map.py
@@ -120,7 +124,7 @@ actions-page: $(VENV)/.dev ## write what every action type says of itself to doc
 requirements: $(VENV)/.bootstrap ## pin requirements/*.in anew, with hashes
 	cd requirements && ../$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate \
 		--python-version 3.11 --universal -o dev.txt dev.in
-	cd requirements && for f in runtime bootstrap; do ../$(BIN)/uv pip compile -q --generate-hashes --no-header \
+	cd requirements && for f in runtime bootstrap envoy; do ../$(BIN)/uv pip compile -q --generate-hashes --no-header \
 		--no-annotate --python-version 3.11 --universal -c dev.txt -o $$f.txt $$f.in; done
 
 .PHONY: clean
