@@ -312,3 +312,14 @@ async def test_the_document_and_its_page_are_served(world: World) -> None:
             for one in verbs.values():
                 assert f'id="{one["operationId"]}"' in text
         assert (await session.get("/docs/style.css")).content_type == "text/css"
+
+
+async def test_a_version_that_no_workflow_can_have(client: Client, http: Http) -> None:
+    """R-API-2: refused by name, or not found; never a fault of ours."""
+    await client.publish(tagging())
+    counts = await http("GET", "/workflows/tagging/counts", version=2**32 - 1)
+    assert (counts.status, list(counts.at_fault)) == (422, ["version"])
+    assert (await http("GET", "/workflows/tagging", version=2**32 - 1)).status == 404
+    task = {"cancel": {"filter": {"workflow": "tagging", "version": 2**32 - 1}}}
+    preview = await http("POST", "/bulk-operations/preview", {"task": task})
+    assert (preview.status, list(preview.at_fault)) == (422, ["task.cancel.filter.version"])
