@@ -158,7 +158,7 @@ def _target(channel: grpc.aio.Channel, binding: Binding) -> _Target:
 def _incident(request: Request) -> Problem:
     """A fault of ours: logged under an id, which is all the caller is told."""
     incident = uuid.uuid4().hex
-    log.exception("http_request_failed", method=request.method, incident=incident)
+    log.exception("http_request_failed", method=request.method, path=request.scope["path"], incident=incident)
     return Problem(
         500, "INTERNAL", f"internal error, incident {incident}", metadata={"incident_id": incident}
     )

@@ -25,6 +25,7 @@ LAST_POSITION: Final = 2**31 - 1
 """How far a stream can have come."""
 _BODY_S: Final = 30.0
 _JSON: Final = "application/json"
+_POSITION: Final = re.compile(r"[0-9]{1,10}")
 _CAPITAL: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
 
@@ -145,7 +146,7 @@ def _go_on(request: Request, message: Message, position: streaming.Position, fau
     last = request.headers.get(LAST_EVENT_ID, "")
     if not last:
         return
-    if not (last.isascii() and last.isdecimal()) or int(last) > LAST_POSITION:
+    if not _POSITION.fullmatch(last) or int(last) > LAST_POSITION:
         faults.append(Violation(LAST_EVENT_ID, "must be the id of an event of this stream", "type"))
         return
     setattr(message, position.after, max(int(last), getattr(message, position.after)))

@@ -13,7 +13,7 @@ import grpc
 import orjson
 from google.protobuf.message import Message
 
-from services.gateway.rest.problems import Problem, of_rpc
+from services.gateway.rest.problems import of_rpc
 from services.gateway.rest.writing import Writer
 
 MEDIA_TYPE: Final = "text/event-stream"
@@ -53,10 +53,8 @@ class Events:
     async def begun(self) -> None:
         """Returns once there is a first message, or one may be waited for. Raises AioRpcError."""
         await asyncio.wait({self._reading}, timeout=self._heartbeat_s)
-        if self._reading.done():
-            self._reading.result()
-            if self._reading.result() is grpc.aio.EOF:
-                await self._raise_for_status()
+        if self._reading.done() and self._reading.result() is grpc.aio.EOF:
+            await self._raise_for_status()
 
     async def told(self) -> AsyncIterator[bytes]:
         """The stream's bytes; a comment whenever nothing happens for the heartbeat's time."""
@@ -79,7 +77,7 @@ class Events:
         except grpc.aio.AioRpcError as error:
             # Past its deadline, or its server stops: broken off, to be gone on with.
             if error.code() not in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE):
-                yield _event("error", self._problem(error).plain())
+                yield _event("error", of_rpc(error, str).plain())
         finally:
             stopping.cancel()
             self._call.cancel()
@@ -100,10 +98,6 @@ class Events:
         """How far a client that got the message has come; "" if no further than before."""
         entries = getattr(message, self._position.entries) if self._position else ()
         return str(getattr(entries[-1], self._position.number)) if self._position and entries else ""
-
-    @staticmethod
-    def _problem(error: grpc.aio.AioRpcError) -> Problem:
-        return of_rpc(error, str)
 
 
 def _event(name: str, data: dict[str, Any], identifier: str = "") -> bytes:
