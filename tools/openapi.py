@@ -108,7 +108,8 @@ def _operation(binding: Binding, schemas: Schemas, texts: Mapping[str, str]) -> 
             of = naming.inner(of.fields_by_name[binding.body])
         body = schemas.object(of, binding.body_fields, "in")
         content = {_JSON: {"schema": body}}
-        made["requestBody"] = {"required": bool(body.get("required")), "content": content}
+        required = bool(body.get("required")) or binding.body in schemas.needed(binding.rpc.input_type)
+        made["requestBody"] = {"required": required, "content": content}
     answers = {str(status): _answer(binding, schemas, status) for status in binding.statuses}
     problem = {"$ref": "#/components/responses/Problem"}
     made["responses"] = answers | {"401": problem, "422": problem, "default": problem}

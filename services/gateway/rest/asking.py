@@ -143,8 +143,8 @@ def _name_fields(message: Message, binding: Binding, given: Mapping[str, Any]) -
 
 def _go_on(request: Request, message: Message, position: streaming.Position, faults: list[Violation]) -> None:
     """A client that connects again goes on where it was, not where it first began."""
-    last = request.headers.get(LAST_EVENT_ID, "")
-    if not last:
+    last = request.headers.get(LAST_EVENT_ID)
+    if last is None:
         return
     if not _POSITION.fullmatch(last) or int(last) > LAST_POSITION:
         faults.append(Violation(LAST_EVENT_ID, "must be the id of an event of this stream", "type"))

@@ -283,7 +283,7 @@ async def test_watch_is_told_as_events_and_gone_on_with(http: Http) -> None:
     assert [entry["seq"] for event in again[:-1] for entry in event.data["log_entries"]] == [3, 4]
     missing = await http("GET", f"/executions/{uuid4()}/watch")
     assert (missing.status, missing.body["reason"]) == (404, "EXECUTION_NOT_FOUND")
-    for last in ("x", "-1", "9" * 5_000):
+    for last in ("", "x", "-1", "9" * 5_000):
         wrong = await http("GET", f"/executions/{execution_id}/watch", headers={"Last-Event-ID": last})
         assert (wrong.status, list(wrong.at_fault)) == (422, ["Last-Event-ID"])
 
