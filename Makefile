@@ -84,6 +84,16 @@ http-fuzz: $(VENV)/.dev ## generated requests against the HTTP API for 150 s (AR
 bench: $(VENV)/.dev ## actions per second, latency, CPU and memory beside the baseline (ARGS=--json)
 	@$(BIN)/python -m tests.load.bench $(ARGS)
 
+.PHONY: bench-scale
+bench-scale: $(VENV)/.dev ## hours of load: a million waiting, many processes, old snapshots, timers (ARGS="--only bare,tags")
+	@$(BIN)/python -m tests.load.scale $(ARGS)
+
+.PHONY: bench-plots
+bench-plots: $(VENV)/.dev ## draw build/scale.json into docs/ (installs matplotlib)
+	@$(BIN)/uv pip install -q -p $(BIN)/python --require-hashes -r requirements/bench.txt 2>/dev/null || \
+		$(BIN)/python -m pip install -q --require-hashes -r requirements/bench.txt
+	@$(BIN)/python -m tests.load.plots
+
 .PHONY: check
 check: $(VENV)/.dev ## format, lint, types, direction of imports, protos, generated code
 	$(BIN)/ruff format --check .
@@ -124,7 +134,7 @@ actions-page: $(VENV)/.dev ## write what every action type says of itself to doc
 requirements: $(VENV)/.bootstrap ## pin requirements/*.in anew, with hashes
 	cd requirements && ../$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate \
 		--python-version 3.11 --universal -o dev.txt dev.in
-	cd requirements && for f in runtime bootstrap envoy; do ../$(BIN)/uv pip compile -q --generate-hashes --no-header \
+	cd requirements && for f in runtime bootstrap bench envoy; do ../$(BIN)/uv pip compile -q --generate-hashes --no-header \
 		--no-annotate --python-version 3.11 --universal -c dev.txt -o $$f.txt $$f.in; done
 
 .PHONY: clean

@@ -24,7 +24,7 @@ from execution_engine.store.sql import statement
 
 _LOAD = statement("load_contacts")
 _TIMEOUT_S = 5.0
-_BLANK = {"first_name": "", "last_name": "", "time_zone": ""}
+_BLANK = {"first_name": "", "last_name": "", "time_zone": "", "owner": ""}
 
 
 class Contacts:
@@ -73,6 +73,7 @@ class Contacts:
         if record is not None:
             contact.update(orjson.loads(record.data or b"{}"))
             contact["tags"] = list(record.tags)
+            contact["owner"] = record.owner
         if own is not None:
             contact["external_id"] = own["external_id"] or ""
             contact["opted_out"] = own["opted_out"]
@@ -85,6 +86,6 @@ class Contacts:
 
 
 def _addresses(run: Run) -> tuple[str, ...]:
-    """The contact's own, and one of the config's that the gate asked for."""
+    """The contact's own, and those of the config's that the gate asked for."""
     own = {address_of(channel, run.contact or {}) for channel in Channel}
-    return tuple(sorted({*own, run.foreign} - {""}))
+    return tuple(sorted({*own, *run.foreign} - {""}))

@@ -69,15 +69,15 @@ class Sink(Generic[T]):
             self._arrived(len(self._ready) - before)
 
     def _arrived(self, count: int) -> None:
-        now = asyncio.get_running_loop().time()
         self._window_count += count
+        if self._waiting is not None or len(self._flying) >= self._limit:
+            return
+        loop = asyncio.get_running_loop()
+        now = loop.time()
         if now - self._window_start > _WINDOW:
             self._rate = self._window_count / (now - self._window_start)
             self._window_start, self._window_count = now, 0
-        if len(self._flying) >= self._limit or self._waiting is not None:
-            return
-        # call_soon gathers what arrives in this turn of the loop; a busy sink waits a little longer.
-        loop = asyncio.get_running_loop()
+        # What arrives in this turn of the loop is gathered; a busy sink waits a little longer.
         if self._linger and self._rate > _BUSY_RATE and len(self._ready) < self._cap:
             self._waiting = loop.call_later(self._linger, self._take_off)
         else:
@@ -86,10 +86,18 @@ class Sink(Generic[T]):
     def _take_off(self) -> None:
         self._waiting = None
         while self._ready and len(self._flying) < self._limit:
-            batch = [self._ready.popleft() for _ in range(min(self._cap, len(self._ready)))]
+            batch = self._next()
             flight = asyncio.ensure_future(self._fly(batch))
             self._flying[flight] = batch
             flight.add_done_callback(self._landed)
+
+    def _next(self) -> list[T]:
+        """The longest waiting, as many as may fly together."""
+        if len(self._ready) <= self._cap:
+            batch = list(self._ready)
+            self._ready.clear()
+            return batch
+        return [self._ready.popleft() for _ in range(self._cap)]
 
     def _landed(self, flight: "asyncio.Future[None]") -> None:
         batch = self._flying.pop(flight, [])

@@ -28,9 +28,10 @@ from dispatcher.routing import Routing
 from dispatcher.settings import WorkerSettings
 from dispatcher.shards import Shards
 from execution_engine import ports
+from execution_engine.definition.program import ActionStep
 from execution_engine.model import LogRow, Status
 from execution_engine.moves import Hold
-from execution_engine.outcome import Event, Outcome, Succeeded
+from execution_engine.outcome import Outcome, Succeeded
 from execution_engine.run import Run
 from execution_engine.store.commits import Move
 from execution_engine.store.faults import DATABASE_FAULTS
@@ -149,19 +150,20 @@ class Worker:
         without = [run for run in runs if run.program is None]
         if without:
             await self._put_back(without)
-        for claim in claims:
-            if claim.run.program is not None:
-                self._move_on(claim.run, claim.event, stale_contact=True)
+        self._move_on(
+            (Pending(claim.run, claim.event), True) for claim in claims if claim.run.program is not None
+        )
 
-    def _move_on(
-        self, run: Run, event: Event, *, stale_contact: bool, carried: list[LogRow] | None = None
-    ) -> None:
-        """On to the commit, by way of the contact's data where the program reads it."""
-        pending = Pending(run, event, carried=carried)
-        if stale_contact and run.program is not None and run.program.needs_contact:
-            self._readers.put(pending)
-        else:
-            self._committer.sink.put(pending)
+    def _move_on(self, moved: Iterable[tuple[Pending, bool]]) -> None:
+        """On to the commit, by way of the contact's data where that is stale and the program reads it."""
+        ready: list[Pending] = []
+        stale: list[Pending] = []
+        for pending, stale_contact in moved:
+            program = pending.run.program
+            reads = stale_contact and program is not None and program.needs_contact
+            (stale if reads else ready).append(pending)
+        self._readers.put_all(stale)
+        self._committer.sink.put_all(ready)
 
     async def _read_contacts(self, batch: list[Pending]) -> None:
         runs = [pending.run for pending in batch]
@@ -182,29 +184,27 @@ class Worker:
 
     def _done(self, moves: list[Move]) -> None:
         now = time.monotonic()
+        # Others may believe this worker dead: then whoever claims the runs reconciles their open attempts.
+        healthy = self._healthy()
         ended: list[float] = []
+        begun: list[tuple[Run, ActionStep]] = []
         for move in moves:
-            run = move.run
+            run, step = move.run, move.result.begin
             if run.sent_at:
                 ended.append(now - run.sent_at)
                 run.sent_at = 0.0
-            if run.status is Status.ACTIVE and move.result.begin is not None:
-                self._send(move, now)
-            else:
+            if run.status is not Status.ACTIVE or step is None:
                 self._release(run)
-            self._changed.tell(run.account_id)
+            elif healthy:
+                run.sent_at = now
+                begun.append((run, step))
+            else:
+                self._forget(run)
+        self._dispatch.send(begun)
+        self._changed.tell(*{move.run.account_id for move in moves})
         self._metrics.overhead.observe_all(ended)
         self._metrics.actions.inc(len(ended))
         self._metrics.commits.inc()
-
-    def _send(self, move: Move, now: float) -> None:
-        if not self._healthy():
-            # Others may believe this worker dead: whoever claims the run reconciles its open attempt.
-            self._forget(move.run)
-            return
-        assert move.result.begin is not None
-        move.run.sent_at = now
-        self._dispatch.send(move.run, move.result.begin)
 
     def _ask(self, moves: list[Move]) -> None:
         for move in moves:
@@ -220,12 +220,13 @@ class Worker:
     # Stage 4: outcomes come back
 
     def _ended(self, outcomes: Sequence[tuple[Run, Outcome]]) -> None:
+        moved: list[tuple[Pending, bool]] = []
         for run, outcome in outcomes:
             self._gate.told(run, outcome)  # a run lost meanwhile may have been the probe
-            if self._runs.get(run.execution_id) is not run:
-                continue
-            stale = isinstance(outcome, Succeeded) and self._touches_contact(run)
-            self._move_on(run, outcome, stale_contact=stale)
+            if self._runs.get(run.execution_id) is run:
+                stale = isinstance(outcome, Succeeded) and self._touches_contact(run)
+                moved.append((Pending(run, outcome), stale))
+        self._move_on(moved)
 
     def _touches_contact(self, run: Run) -> bool:
         assert run.program is not None
@@ -233,9 +234,11 @@ class Worker:
         return getattr(step, "family", None) == _CRM
 
     def _found(self, findings: Sequence[tuple[Run, Outcome, list[LogRow]]]) -> None:
-        for run, outcome, rows in findings:
-            if self._runs.get(run.execution_id) is run:
-                self._move_on(run, outcome, stale_contact=False, carried=rows)
+        self._move_on(
+            (Pending(run, outcome, carried=rows), False)
+            for run, outcome, rows in findings
+            if self._runs.get(run.execution_id) is run
+        )
 
     # Letting go
 

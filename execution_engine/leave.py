@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from execution_engine.definition.program import ActionStep
 from execution_engine.model import LogEvent, OutcomeCode
-from execution_engine.sending.channels import Channel, Message, message_of
+from execution_engine.sending.channels import Channel, Message, message_of, without
 from execution_engine.sending.gate import Allowed, Evidence, Later, Place, Refused, Unread, judge
 from execution_engine.sending.rules import rules_of
 
@@ -40,9 +40,11 @@ def ask_leave(walk: "Walk", step: ActionStep, channel: Channel) -> Leave | None:
     verdict = judge(message, run.facts, rules, place, walk.now)
     match verdict:
         case Allowed():
+            if verdict.dropped:
+                run.config = without(channel, run.config, verdict.dropped)
             return Leave(message, verdict.evidence, bool(rules.caps))
         case Unread():
-            run.foreign, walk.result.refresh = message.address, True
+            run.foreign, walk.result.refresh = (message.address, *message.copies), True
         case Later():
             walk.journal.note(LogEvent.SEND_DEFERRED, OutcomeCode.DEFERRED, detail=verdict.evidence)
             run.blocked_by = ""

@@ -5,8 +5,12 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 from execution_engine.model import BlockedOn, Failure, Status
+
+NEEDS_REAUTHORISATION: Final = "NEEDS_REAUTHORISATION"
+"""The code of a deferral until the account's provider gets new credentials; the executors' word."""
 
 
 class Certainty(IntEnum):
@@ -58,6 +62,8 @@ class Failed:
     certainty: Certainty
     retry_after_s: float | None = None
     contact_changes: bytes = b""
+    final: bool = False
+    """An INDETERMINATE effect must not be tried again, whatever the type's delivery class."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ class Run:
     Fields named like columns of `execution` mean the same. `fence`, `rev` and `asks` are what the row
     must still have for the next write to count. `visits` counts arrivals at steps, where a step may be
     visited again; `settings` are the account's; `cause` names the workflows whose executions led to this
-    one by events of theirs, earliest first. `facts` is what the send gate knows of the contact; `foreign` an
-    address of the config's that it has to know of, too; `counts_sends`: the account caps messages.
+    one by events of theirs, earliest first. `facts` is what the send gate knows of the contact; `foreign` are
+    addresses of the config's that it has to know of, too; `counts_sends`: the account caps messages.
     """
 
     account_id: int
@@ -67,7 +67,7 @@ class Run:
     blocked_by: str = ""
     lanes: tuple[str, ...] = ()
     facts: Facts | None = None
-    foreign: str = ""
+    foreign: tuple[str, ...] = ()
     counts_sends: bool = False
     config: bytes = b""
     wake_at: datetime | None = None

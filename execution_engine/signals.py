@@ -28,7 +28,7 @@ class SignalKind(IntEnum):
     LIFT = 4
     """The pending wait is taken away: {actor}."""
     RECHECK = 5
-    """What the pending wait depends on has changed."""
+    """What the pending wait depends on has changed, or a provider has told of the attempt under way."""
 
 
 Signal = dict[str, Any]

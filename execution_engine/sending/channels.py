@@ -1,6 +1,7 @@
 """The channels and categories of messages, and what a message is to the gate; the gate's modules use it."""
 
 import hmac
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import sha256
@@ -28,6 +29,10 @@ class Category(IntEnum):
 
 
 _BETWEEN_DIGITS = str.maketrans("", "", " -().\u00a0")
+_COPIES = {Channel.EMAIL: ("cc", "bcc")}
+"""Lists of a config whose addresses get copies."""
+MESSENGER_FIELD = "messenger_id"
+"""The contact's field that holds its page-scoped id."""
 CHANNELS = {channel.name.lower(): channel for channel in Channel}
 CATEGORIES = {category.name.lower(): category for category in Category}
 
@@ -39,6 +44,8 @@ class Message:
     channel: Channel
     category: Category
     address: str
+    copies: tuple[str, ...] = ()
+    """Who else gets it: an e-mail's cc and bcc, each once."""
 
 
 def message_of(channel: Channel, config: bytes, contact: dict[str, Any]) -> Message:
@@ -47,7 +54,26 @@ def message_of(channel: Channel, config: bytes, contact: dict[str, Any]) -> Mess
     category = CATEGORIES.get(str(given.get("category") or ""), Category.MARKETING)
     named = str(given.get("to") or given.get("recipient") or "").strip()
     named = normal(channel, named)
-    return Message(channel, category, named or address_of(channel, contact))
+    return Message(channel, category, named or address_of(channel, contact), _copies(channel, given))
+
+
+def without(channel: Channel, config: bytes, addresses: Collection[str]) -> bytes:
+    """A rendered config whose copies do not go to these addresses."""
+    given = orjson.loads(config)
+    for name in _COPIES.get(channel, ()):
+        if isinstance(given.get(name), list):
+            given[name] = [one for one in given[name] if _copy(channel, one) not in addresses]
+    return orjson.dumps(given)
+
+
+def _copies(channel: Channel, given: Mapping[str, Any]) -> tuple[str, ...]:
+    listed = [given.get(name) for name in _COPIES.get(channel, ())]
+    found = (_copy(channel, one) for copies in listed if isinstance(copies, list) for one in copies)
+    return tuple(dict.fromkeys(filter(None, found)))
+
+
+def _copy(channel: Channel, one: object) -> str:
+    return normal(channel, one) if isinstance(one, str) else ""
 
 
 def address_of(channel: Channel, contact: dict[str, Any]) -> str:
@@ -58,7 +84,7 @@ def address_of(channel: Channel, contact: dict[str, Any]) -> str:
         case Channel.SMS | Channel.VOICE:
             found = contact.get("phone")
         case Channel.MESSENGER:
-            found = (contact.get("fields") or {}).get("messenger_id")
+            found = (contact.get("fields") or {}).get(MESSENGER_FIELD)
     return normal(channel, str(found or ""))
 
 

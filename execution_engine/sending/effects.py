@@ -40,6 +40,8 @@ TYPES = frozenset(
         "email_unsubscribed",
         "sms_opt_out",
         "sms_opt_in",
+        "messenger_opt_out",
+        "messenger_opt_in",
         "number_invalid",
         "address_suppressed",
         "sms_undelivered",
@@ -66,6 +68,10 @@ def effect_of(type: str, data: Mapping[str, Any]) -> Effect | None:
             return Suppress(Channel.SMS, None, "STOP")
         case "sms_opt_in":
             return Lift(Channel.SMS)
+        case "messenger_opt_out":
+            return Suppress(Channel.MESSENGER, None, "STOP")
+        case "messenger_opt_in":
+            return Lift(Channel.MESSENGER)
         case "number_invalid":
             seconds = _SOFT_S if data.get("temporary") else None
             return Suppress(Channel.SMS, None, "NUMBER_INVALID", seconds)

@@ -4,6 +4,7 @@ The verdict carries its evidence: which rule, which zone, which consent. What it
 before; the commit makes sure that nothing of it has changed.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -20,9 +21,10 @@ Evidence = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """It may go."""
+    """It may go, but not to `dropped`, which are copies."""
 
     evidence: Evidence
+    dropped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Later:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """The address' suppressions have not been read."""
+    """The suppressions of an address have not been read."""
 
 
 Verdict = Allowed | Refused | Later | Unread
@@ -64,9 +66,9 @@ def judge(message: Message, facts: Facts, rules: Rules, place: Place, now: datet
     told = {"channel": message.channel.name.lower(), "category": message.category.name.lower()}
     if not message.address:
         return Refused(LogEvent.SEND_SKIPPED, {"rule": "NO_ADDRESS", **told})
-    if message.address not in facts.hashes:
+    if not facts.hashes.keys() >= {message.address, *message.copies}:
         return Unread()
-    refused = _suppressed(message, facts, now) or _without_consent(message, facts, rules)
+    refused = _suppressed(message, message.address, facts, now) or _without_consent(message, facts, rules)
     if refused is not None:
         return Refused(LogEvent.OPT_OUT_BLOCKED, {**refused, **told})
     later = _out_of_hours(message, rules, place, now)
@@ -75,11 +77,18 @@ def judge(message: Message, facts: Facts, rules: Rules, place: Place, now: datet
     capped = _capped(message, facts, rules, place, now)
     if capped is not None:
         return capped
-    return Allowed({**told, **_basis(message, facts)})
+    held = {copy: why for copy in message.copies if (why := _suppressed(message, copy, facts, now))}
+    return Allowed({**told, **_basis(message, facts), **_dropped(held)}, tuple(held))
 
 
-def _suppressed(message: Message, facts: Facts, now: datetime) -> Evidence | None:
-    hashed = facts.hashes[message.address]
+def _dropped(held: Mapping[str, Evidence]) -> Evidence:
+    """What the log says of copies that are not sent: to how many, and why; to whom is in its config."""
+    reasons = sorted({why["reason"] for why in held.values()})
+    return {"copies_dropped": str(len(held)), "copies_reasons": ", ".join(reasons)} if held else {}
+
+
+def _suppressed(message: Message, address: str, facts: Facts, now: datetime) -> Evidence | None:
+    hashed = facts.hashes[address]
     for one in facts.suppressions:
         if (
             one.channel is message.channel

@@ -16,12 +16,12 @@ from execution_engine.sending.channels import Category, Channel
 from execution_engine.sending.effects import Deny, Effect, Lift, Suppress
 
 _NOW = "(SELECT clock_timestamp() + shift FROM clock_offset)"
-_LOCK = """SELECT contact_id, email_hash, phone_hash FROM contact
+_LOCK = """SELECT contact_id FROM contact
 WHERE account_id = $1 AND contact_id = ANY ($2::uuid[]) AND deleted_at IS NULL
 ORDER BY contact_id FOR NO KEY UPDATE"""
-_SHARING = """SELECT contact_id FROM contact WHERE account_id = $1 AND deleted_at IS NULL
-AND (email_hash = ANY ($2::bytea[]) OR phone_hash = ANY ($2::bytea[]))"""
-_HASHES = """SELECT contact_id, email_hash, phone_hash FROM contact
+_SHARING = """SELECT contact_id FROM contact WHERE account_id = $1 AND deleted_at IS NULL AND
+(email_hash = ANY ($2::bytea[]) OR phone_hash = ANY ($2::bytea[]) OR messenger_hash = ANY ($2::bytea[]))"""
+_HASHES = """SELECT contact_id, email_hash, phone_hash, messenger_hash FROM contact
 WHERE account_id = $1 AND contact_id = ANY ($2::uuid[])"""
 _RAISE = """UPDATE contact SET sending_rev = sending_rev + 1
 WHERE account_id = $1 AND contact_id = ANY ($2::uuid[])"""
@@ -222,6 +222,7 @@ async def _hashes(
             Channel.EMAIL: row["email_hash"],
             Channel.SMS: row["phone_hash"],
             Channel.VOICE: row["phone_hash"],
+            Channel.MESSENGER: row["messenger_hash"],
         }
         found[row["contact_id"]] = {channel: hashed for channel, hashed in named.items() if hashed}
     return found

@@ -1,8 +1,8 @@
 """Applies what actions change on contacts in the transaction of their outcome; store/commits.py calls it.
 
 Existence, address and suppressions are the engine's alone, so an action that changes one answers with the
-change: {"email", "phone"} of its own contact, {"create": {…}} of another, {"suppress": {"channel", "reason",
-"until"}} of an address. The contacts concerned must be locked (`concerned` names them).
+change: {"email", "phone", "messenger_id"} of its own contact, {"create": {…}} of another, {"suppress":
+{"channel", "reason", "until"}} of an address. The contacts concerned must be locked (`concerned` names them).
 """
 
 from collections.abc import Sequence
@@ -15,31 +15,35 @@ import orjson
 
 from execution_engine import ports
 from execution_engine.run import Run
-from execution_engine.sending.channels import CHANNELS, address_hash
+from execution_engine.sending.channels import CHANNELS, MESSENGER_FIELD, address_hash
 from execution_engine.sending.effects import Suppress
 from execution_engine.store import changes, consents
 
 _CHANGE_ADDRESS = """UPDATE contact SET email_sealed = CASE WHEN $3 THEN $4 ELSE email_sealed END,
 phone_sealed = CASE WHEN $5 THEN $6 ELSE phone_sealed END,
 email_hash = CASE WHEN $3 THEN $8 ELSE email_hash END,
-phone_hash = CASE WHEN $5 THEN $9 ELSE phone_hash END, revision = revision + 1, sending_rev = sending_rev + 1,
-updated_at = $7
+phone_hash = CASE WHEN $5 THEN $9 ELSE phone_hash END,
+messenger_hash = CASE WHEN $10 THEN $11 ELSE messenger_hash END, revision = revision + 1,
+sending_rev = sending_rev + 1, updated_at = $7
 WHERE account_id = $1 AND contact_id = $2 AND deleted_at IS NULL"""
 _CREATE = """INSERT INTO contact AS c
-    (account_id, contact_id, email_sealed, phone_sealed, email_hash, phone_hash, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
+    (account_id, contact_id, email_sealed, phone_sealed, email_hash, phone_hash, created_at, updated_at,
+    messenger_hash)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8)
 ON CONFLICT (account_id, contact_id) DO UPDATE SET
     email_sealed = coalesce(excluded.email_sealed, c.email_sealed),
     phone_sealed = coalesce(excluded.phone_sealed, c.phone_sealed),
     email_hash = coalesce(excluded.email_hash, c.email_hash),
     phone_hash = coalesce(excluded.phone_hash, c.phone_hash),
+    messenger_hash = CASE WHEN $9 THEN excluded.messenger_hash ELSE c.messenger_hash END,
     revision = c.revision + 1, sending_rev = c.sending_rev + 1, updated_at = excluded.updated_at
 WHERE c.deleted_at IS NULL"""
 _SHARING = """SELECT DISTINCT o.account_id, o.contact_id
 FROM unnest($1::bigint[], $2::uuid[]) AS u (account_id, contact_id)
 JOIN contact c USING (account_id, contact_id)
 JOIN contact o ON o.account_id = c.account_id AND o.deleted_at IS NULL
-    AND (o.email_hash = c.email_hash OR o.phone_hash = c.phone_hash)"""
+    AND (o.email_hash = c.email_hash OR o.phone_hash = c.phone_hash OR o.messenger_hash = c.messenger_hash)"""
+_ADDRESSES = frozenset({"email", "phone", MESSENGER_FIELD})
 _CREATED, _UPDATED, _TAGGED = "contact_created", "contact_updated", "tag_added"
 
 Change = tuple[Run, bytes]
@@ -75,7 +79,7 @@ async def apply(
             await _create(connection, vault, run, given["create"], now)
         if "suppress" in given:
             await _suppress(connection, run, given["suppress"])
-        if "email" in given or "phone" in given:
+        if not _ADDRESSES.isdisjoint(given):
             await _change_address(connection, vault, run, given, now)
 
 
@@ -93,6 +97,8 @@ async def _create(
         _hashed(vault, run, email),
         _hashed(vault, run, phone),
         now,
+        _hashed(vault, run, given.get(MESSENGER_FIELD)),
+        MESSENGER_FIELD in given,
     )
     told: list[tuple[str, dict[str, Any]]] = []
     if given.get("created") or given.get("changed"):
@@ -124,6 +130,8 @@ async def _change_address(
         now,
         _hashed(vault, run, given.get("email")),
         _hashed(vault, run, given.get("phone")),
+        MESSENGER_FIELD in given,
+        _hashed(vault, run, given.get(MESSENGER_FIELD)),
     )
 
 

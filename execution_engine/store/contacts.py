@@ -23,23 +23,24 @@ WHERE account_id = $1 AND external_id = $2 AND deleted_at IS NULL"""
 _IDS_OF = """SELECT external_id, contact_id FROM contact
 WHERE account_id = $1 AND external_id = ANY ($2::text[]) AND deleted_at IS NULL"""
 _OF_ADDRESS = """SELECT contact_id FROM contact
-WHERE account_id = $1 AND (email_hash = $2 OR phone_hash = $2) AND deleted_at IS NULL
+WHERE account_id = $1 AND (email_hash = $2 OR phone_hash = $2 OR messenger_hash = $2) AND deleted_at IS NULL
 ORDER BY contact_id LIMIT 100"""
 _MANY = f"""SELECT {_COLUMNS} FROM contact
 WHERE account_id = $1 AND contact_id = ANY ($2::uuid[]) AND deleted_at IS NULL"""
 _PAGE = f"""SELECT {_COLUMNS} FROM contact WHERE account_id = $1 AND deleted_at IS NULL
 AND ($2::uuid IS NULL OR contact_id < $2) ORDER BY contact_id DESC LIMIT $3"""
 _INSERT = """INSERT INTO contact (account_id, contact_id, external_id, email_sealed, phone_sealed, opted_out,
-crm_pending, created_at, updated_at, email_hash, phone_hash)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10)
+crm_pending, created_at, updated_at, email_hash, phone_hash, messenger_hash)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, $10, $11)
 ON CONFLICT (account_id, external_id) WHERE external_id IS NOT NULL AND deleted_at IS NULL DO NOTHING
 RETURNING contact_id"""
 _UPDATE = """UPDATE contact SET external_id = $3, email_sealed = $4, phone_sealed = $5, opted_out = $6,
-crm_pending = $7, email_hash = $8, phone_hash = $9, revision = revision + 1, sending_rev = sending_rev + 1,
-updated_at = wf_now() WHERE account_id = $1 AND contact_id = $2"""
+crm_pending = $7, email_hash = $8, phone_hash = $9,
+messenger_hash = CASE WHEN $10 THEN $11 ELSE messenger_hash END, revision = revision + 1,
+sending_rev = sending_rev + 1, updated_at = wf_now() WHERE account_id = $1 AND contact_id = $2"""
 _DELETE = """UPDATE contact SET deleted_at = wf_now(), external_id = NULL, email_sealed = NULL,
-phone_sealed = NULL, email_hash = NULL, phone_hash = NULL, crm_pending = $3, revision = revision + 1,
-sending_rev = sending_rev + 1, updated_at = wf_now()
+phone_sealed = NULL, email_hash = NULL, phone_hash = NULL, messenger_hash = NULL, crm_pending = $3,
+revision = revision + 1, sending_rev = sending_rev + 1, updated_at = wf_now()
 WHERE account_id = $1 AND contact_id = $2"""
 _CARRIED = """UPDATE contact SET crm_pending = NULL
 WHERE account_id = $1 AND contact_id = $2 AND revision = $3"""
@@ -121,9 +122,13 @@ async def insert(
     vault: ports.Vault,
     account_id: int,
     row: ContactRow,
+    messenger_id: str,
     owed: bytes,
 ) -> bool:
-    """Makes a contact that owes the crm service `owed`; False if its external id is taken."""
+    """Makes a contact that owes the crm service `owed`; False if its external id is taken.
+
+    `messenger_id`: its page-scoped id, empty for none; the crm service has it, here it is only hashed.
+    """
     made = await connection.fetchval(
         _INSERT,
         account_id,
@@ -136,14 +141,20 @@ async def insert(
         row.created_at,
         _hashed(vault, account_id, row.email),
         _hashed(vault, account_id, row.phone),
+        _hashed(vault, account_id, messenger_id),
     )
     return made is not None
 
 
 async def update(
-    connection: asyncpg.Connection, vault: ports.Vault, account_id: int, row: ContactRow, owed: bytes
+    connection: asyncpg.Connection,
+    vault: ports.Vault,
+    account_id: int,
+    row: ContactRow,
+    messenger_id: str | None,
+    owed: bytes,
 ) -> None:
-    """Writes the changed part. The row must be locked. Raises ExternalIdTaken."""
+    """Writes the changed part; `messenger_id` None leaves it. Row locked. Raises ExternalIdTaken."""
     try:
         await connection.execute(
             _UPDATE,
@@ -156,6 +167,8 @@ async def update(
             vault.seal(ports.CRM_PENDING, account_id, owed),
             _hashed(vault, account_id, row.email),
             _hashed(vault, account_id, row.phone),
+            messenger_id is not None,
+            _hashed(vault, account_id, messenger_id or ""),
         )
     except asyncpg.UniqueViolationError as error:
         raise ExternalIdTaken(row.external_id) from error

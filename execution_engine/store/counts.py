@@ -26,8 +26,8 @@ FROM (SELECT * FROM step_count WHERE account_id = $1 AND workflow_id = $2
       FROM step_delta CROSS JOIN LATERAL jsonb_each(deltas) AS s
       WHERE account_id = $1 AND workflow_id = $2) AS c
 WHERE $3 = 0 OR version = $3 GROUP BY version, step_id ORDER BY version, step_id"""
-_PLACES = {Count.ENTERED: (0, 1), Count.DONE: (1, 1), Count.FAILED: (2, 1), Count.WAITING: (3, 1)}
-_PLACE = {**_PLACES, Count.NOT_WAITING: (3, -1), Count.NOT_FAILED: (2, -1)}
+_PLACE = ((0, 1), (1, 1), (2, 1), (3, 1), (3, -1), (2, -1))
+"""Which of a step's four sums each Count changes, and by how much."""
 
 Version = tuple[int, UUID, int]
 """Account, workflow, version; its deltas are by step id, "" for the version as a whole."""
@@ -49,34 +49,48 @@ class Tally:
     """Deltas gathered for one statement: a row per version."""
 
     def __init__(self) -> None:
-        self._versions: dict[Version, dict[tuple[str, Count], int]] = {}
+        self.versions: dict[Version, dict[str, list[int]]] = {}
 
-    def of(self, version: Version) -> dict[tuple[str, Count], int]:
-        """How often each thing happened at each step of a version; add to it."""
-        found = self._versions.get(version)
-        if found is None:
-            found = self._versions[version] = {}
-        return found
+    def add(self, version: Version, counted: Iterable[tuple[str, Count]]) -> None:
+        """Counts what happened at steps of a version."""
+        deltas = self.versions.get(version)
+        if deltas is None:
+            deltas = self.versions[version] = {}
+        for step_id, what in counted:
+            sums = deltas.get(step_id)
+            if sums is None:
+                sums = deltas[step_id] = [0, 0, 0, 0]
+            place, by = _PLACE[what]
+            sums[place] += by
 
     async def write(self, connection: asyncpg.Connection) -> None:
         """Appends them, in the caller's transaction."""
-        rows = [(version, counted) for version, counted in self._versions.items() if counted]
+        rows = [(version, deltas) for version, deltas in self.versions.items() if deltas]
         if rows:
             await connection.execute(
                 _ADD,
                 [version[0] for version, _ in rows],
                 [version[1] for version, _ in rows],
                 [version[2] for version, _ in rows],
-                [_deltas(counted) for _, counted in rows],
+                [orjson.dumps(deltas).decode() for _, deltas in rows],
             )
 
 
-def _deltas(counted: dict[tuple[str, Count], int]) -> str:
-    deltas: dict[str, list[int]] = {}
-    for (step_id, what), times in counted.items():
-        place, by = _PLACE[what]
-        deltas.setdefault(step_id, [0, 0, 0, 0])[place] += by * times
-    return orjson.dumps(deltas).decode()
+def deltas_of(run: Run, counted: Iterable[tuple[int, Count]]) -> dict[str, list[int]]:
+    """What one run's move changes of its version's sums, by step id."""
+    tally = Tally()
+    tally.add(_version(run), _named(run, counted))
+    return tally.versions[_version(run)]
+
+
+def _version(run: Run) -> Version:
+    return run.account_id, run.workflow_id, run.version
+
+
+def _named(run: Run, counted: Iterable[tuple[int, Count]]) -> list[tuple[str, Count]]:
+    assert run.program is not None
+    steps = run.program.steps
+    return [(steps[position].id if position != END else "", what) for position, what in counted]
 
 
 async def add(
@@ -85,13 +99,8 @@ async def add(
     """Counts what moves did."""
     tally = Tally()
     for run, counted in moved:
-        if not counted:
-            continue
-        assert run.program is not None
-        steps, mine = run.program.steps, tally.of((run.account_id, run.workflow_id, run.version))
-        for position, what in counted:
-            key = (steps[position].id if position != END else "", what)
-            mine[key] = mine.get(key, 0) + 1
+        if counted:
+            tally.add(_version(run), _named(run, counted))
     await tally.write(connection)
 
 

@@ -31,10 +31,11 @@ class HintSender:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def tell(self, account_id: int) -> None:
-        """Something of this account is due, or has changed."""
-        self._accounts.add(account_id)
-        self._wake.set()
+    def tell(self, *account_ids: int) -> None:
+        """Something of these accounts is due, or has changed."""
+        if account_ids:
+            self._accounts.update(account_ids)
+            self._wake.set()
 
     async def _run(self) -> None:
         while True:

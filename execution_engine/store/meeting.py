@@ -34,8 +34,12 @@ async def meet(
         return [await _end(connection, row, watch, event)]
     if _tells_of_its_action(row, event):
         # What it came to is asked of the executor, who knows the provider's last word.
-        row.wake_at = row.now
-        await row.write(connection)
+        if row.driven:
+            # The provider was quicker than its own answer: the run must not come to rest unaware of it.
+            await _wake(connection, row, signal(SignalKind.RECHECK))
+        else:
+            row.wake_at = row.now
+            await row.write(connection)
         return [_told(row, ConsequenceKind.RESUMED)]
     wait = row.wait()
     if event["type"] == CONTACT_UPDATED and wait.get("on_contact"):
@@ -48,15 +52,11 @@ async def meet(
 
 
 def _tells_of_its_action(row: Locked, event: Event) -> bool:
-    """Whether it is a provider's word on the action that this execution waits for."""
+    """Whether it is a provider's word on the action that this execution waits for, or is at."""
     mine = event["data"].get("execution_id") == str(row.execution_id)
-    return (
-        mine
-        and event["type"] in _PROVIDERS_WORD
-        and row.status is Status.WAITING
-        and row.blocked_on is BlockedOn.PENDING
-        and not row.parked
-    )
+    waits = row.status is Status.WAITING and row.blocked_on is BlockedOn.PENDING and not row.parked
+    at_it = row.driven and row.attempt_open
+    return mine and event["type"] in _PROVIDERS_WORD and (waits or at_it)
 
 
 def _met(row: Locked, watched: Watched, event: Event) -> Watch | None:

@@ -51,6 +51,8 @@ contact = sa.Table(
     sa.Column("sending_rev", sa.BigInteger, nullable=False),
     sa.Column("email_hash", sa.LargeBinary),
     sa.Column("phone_hash", sa.LargeBinary),
+    sa.Column("messenger_hash", sa.LargeBinary),
+    sa.Column("hashed", sa.Boolean, nullable=False),
 )
 workflow = sa.Table(
     "workflow",

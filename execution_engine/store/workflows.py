@@ -1,7 +1,7 @@
 """Workflows and their versions; the API's WorkflowService uses it. Documents are sealed at rest."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,8 @@ _COLUMNS = """workflow_id, key, name, status, published_version, draft_steps, cr
 _BY_KEY = f"SELECT {_COLUMNS}, draft_sealed FROM workflow WHERE account_id = $1 AND key = $2"
 _BY_ID = f"SELECT {_COLUMNS}, draft_sealed FROM workflow WHERE account_id = $1 AND workflow_id = $2"
 _LOCK = " FOR NO KEY UPDATE"
+_NAMED = """SELECT workflow_id, key FROM workflow
+WHERE account_id = $1 AND (workflow_id = ANY ($2::uuid[]) OR key = ANY ($3::text[]))"""
 _PAGE = f"""SELECT {_COLUMNS}, NULL::bytea AS draft_sealed FROM workflow
 WHERE account_id = $1 AND ($2::smallint IS NULL OR status = $2) AND ($3::uuid IS NULL OR workflow_id < $3)
 ORDER BY workflow_id DESC LIMIT $4"""
@@ -35,6 +37,10 @@ dedup_window_ms = $4, reentry = $5, updated_at = wf_now() WHERE account_id = $1 
 _STATUS = "UPDATE workflow SET status = $3, updated_at = wf_now() WHERE account_id = $1 AND workflow_id = $2"
 _DOCUMENT = """SELECT document_sealed FROM workflow_version
 WHERE account_id = $1 AND workflow_id = $2 AND version = $3"""
+_STANDING = """SELECT v.version, v.document_sealed FROM workflow_version v
+WHERE v.account_id = $1 AND v.workflow_id = $2 AND ($3 = 0 OR v.version = $3) AND v.version IN (
+    SELECT e.version FROM execution e WHERE e.account_id = $1 AND e.workflow_id = $2
+    UNION SELECT w.published_version FROM workflow w WHERE w.account_id = $1 AND w.workflow_id = $2)"""
 _KEYS = "SELECT workflow_id, key FROM workflow WHERE account_id = $1 AND workflow_id = ANY ($2::uuid[])"
 _UNPARK = """WITH parked AS MATERIALIZED (
     SELECT ctid AS place FROM execution WHERE account_id = $1 AND workflow_id = $2 AND parked
@@ -81,6 +87,18 @@ async def find(
     if row is None:
         raise NotFound("workflow", name)
     return _view(row, vault, account_id)
+
+
+async def named(
+    connection: asyncpg.Connection, account_id: int, names: Collection[str]
+) -> dict[str, tuple[UUID, str]]:
+    """Id and key of the workflows of these names, each an id or a key; others are left out."""
+    ids = {name: _as_id(name) for name in names}
+    rows = await connection.fetch(_NAMED, account_id, [i for i in ids.values() if i is not None], list(names))
+    by_id = {row["workflow_id"]: (row["workflow_id"], row["key"]) for row in rows}
+    by_key = {row["key"]: (row["workflow_id"], row["key"]) for row in rows}
+    found = {name: by_id.get(ids[name]) or by_key.get(name) for name in names}
+    return {name: one for name, one in found.items() if one is not None}
 
 
 def _as_id(name: str) -> UUID | None:
@@ -135,6 +153,26 @@ async def replace_draft(
     steps = len(document["steps"])
     await connection.execute(_DRAFT, account_id, workflow.workflow_id, workflow.name, sealed, steps)
     return await find(connection, vault, account_id, workflow.key)
+
+
+async def places_of(
+    connection: asyncpg.Connection,
+    vault: ports.Vault,
+    account_id: int,
+    workflow_id: UUID,
+    step_id: str,
+    version: int,
+) -> list[tuple[int, int]]:
+    """Where a step stands: versions and positions. `version` 0: each that has executions, and the last."""
+    found: list[tuple[int, int]] = []
+    if version > _MOST_VERSION:
+        return found
+    for row in await connection.fetch(_STANDING, account_id, workflow_id, version):
+        document = orjson.loads(vault.open(ports.DOCUMENT, account_id, row["document_sealed"]))
+        ids = [step["id"] for step in document["steps"]]
+        if step_id in ids:
+            found.append((row["version"], ids.index(step_id)))
+    return sorted(found)
 
 
 async def publish(

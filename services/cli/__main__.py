@@ -34,11 +34,19 @@ def up(
     port_base: Annotated[int | None, typer.Option(help="First port; every other follows it.")] = None,
     workers: Annotated[int, typer.Option(min=1, max=8, help="Worker processes.")] = 1,
     state_dir: Annotated[Path | None, typer.Option(help="Where data lies; default $WAYFARER_HOME.")] = None,
+    executor: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="WAYFARER_EXECUTORS",
+            metavar="NAME=HOST:PORT",
+            help="A family of actions that you run yourself; may be repeated.",
+        ),
+    ] = None,
 ) -> None:
     """Run the whole stack on this machine until Ctrl-C. Data survives a restart."""
-    from services.cli.up import run
+    from services.cli.up import executors_of, run
 
-    raise typer.Exit(run(port_base, workers, state_dir))
+    raise typer.Exit(run(port_base, workers, state_dir, executors_of(executor or [])))
 
 
 @app.command()

@@ -4,15 +4,18 @@ import asyncio
 import logging
 import signal
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import structlog
+import typer
 from rich.console import Console
 from rich.table import Table
 
 from services.local.ports import PortsTaken
 from services.local.postgres import PostgresError
 from services.local.stack import LOCAL_FILE, Stack, StackError, default_state_dir
+from services.runtime.config import HostPort, targets
 
 
 def quiet() -> None:
@@ -23,25 +26,37 @@ def quiet() -> None:
     )
 
 
-def run(port_base: int | None, workers: int, state_dir: Path | None) -> int:
-    """Runs until a signal; the exit code."""
-    quiet()
-    console = Console()
+def executors_of(given: Sequence[str]) -> dict[str, HostPort]:
+    """Families that somebody else runs, from NAME=HOST:PORT. Raises BadParameter."""
     try:
-        asyncio.run(_run(console, port_base, workers, state_dir or default_state_dir()))
+        return targets(",".join(given))
+    except ValueError:
+        raise typer.BadParameter(
+            "must be NAME=HOST:PORT, each name once, e.g. push=127.0.0.1:7790", param_hint="--executor"
+        ) from None
+
+
+def run(
+    port_base: int | None, workers: int, state_dir: Path | None, executors: Mapping[str, HostPort]
+) -> int:
+    """Runs until a signal; the exit code."""
+    home = state_dir or default_state_dir()
+    try:
+        stack = Stack(home, port_base=port_base, workers=workers, executors=executors)
+        quiet()
+        asyncio.run(_run(Console(), stack))
     except (StackError, PortsTaken, PostgresError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
 
 
-async def _run(console: Console, port_base: int | None, workers: int, state_dir: Path) -> None:
+async def _run(console: Console, stack: Stack) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     with console.status("starting PostgreSQL, the API, workers and executors …"):
-        stack = Stack(state_dir, port_base=port_base, workers=workers)
         await stack.__aenter__()
     try:
         _show(console, stack)
@@ -49,7 +64,7 @@ async def _run(console: Console, port_base: int | None, workers: int, state_dir:
     finally:
         with console.status("stopping …"):
             await stack.__aexit__(None, None, None)
-    console.print(f"stopped; the data is kept in {state_dir}")
+    console.print(f"stopped; the data is kept in {stack.state_dir}")
 
 
 def _show(console: Console, stack: Stack) -> None:

@@ -38,6 +38,7 @@ from services.execution_api.editing_servicer import EditingServicer
 from services.execution_api.errors import translate
 from services.execution_api.event_servicer import EventServicer
 from services.execution_api.execution_servicer import ExecutionServicer
+from services.execution_api.hashing import Hashing
 from services.execution_api.providers import Providers
 from services.execution_api.scheduler import Scheduler
 from services.execution_api.showing import Engine
@@ -121,6 +122,8 @@ def _sweep(stack: AsyncExitStack, stop: asyncio.Event, parts: _Parts) -> None:
     supervise(stack, parts.intake.run(stop), "intake")
     supervise(stack, periodic(1.0, scheduler.sweep, stop, name="schedule"), "schedule")
     supervise(stack, periodic(TICK_S, runner.sweep, stop, name="bulk"), "bulk")
+    hashing = Hashing(engine.pool, engine.vault, parts.records)
+    supervise(stack, periodic(_OWED_S, hashing.sweep, stop, name="hashing"), "hashing")
     forget = periodic(_FORGET_S, lambda: _forget_requests(engine.pool), stop, name="forget")
     supervise(stack, forget, "forget")
 
@@ -128,7 +131,7 @@ def _sweep(stack: AsyncExitStack, stop: asyncio.Event, parts: _Parts) -> None:
 def _servicers(parts: _Parts) -> list[Callable[[grpc.aio.Server], None]]:
     """Each service of the API, to be added to the server."""
     engine, due = parts.engine, parts.due
-    executions = ExecutionServicer(engine, parts.starts, parts.watching, due)
+    executions = ExecutionServicer(engine, parts.starts, parts.watching, due, parts.providers)
     return [
         partial(add_ExecutionServiceServicer_to_server, executions),
         partial(add_WorkflowServiceServicer_to_server, WorkflowServicer(engine, due)),
@@ -139,7 +142,7 @@ def _servicers(parts: _Parts) -> list[Callable[[grpc.aio.Server], None]]:
         partial(add_ContactServiceServicer_to_server, ContactServicer(engine, parts.records)),
         partial(add_ConsentServiceServicer_to_server, ConsentServicer(engine)),
         partial(add_TemplateServiceServicer_to_server, TemplateServicer(engine)),
-        partial(add_AdminServiceServicer_to_server, AdminServicer(engine, parts.providers)),
+        partial(add_AdminServiceServicer_to_server, AdminServicer(engine, parts.providers, due)),
     ]
 
 

@@ -4,7 +4,7 @@ The engine's part (existence, address, consent) is written first, together with 
 crm service; then that is carried over. A crash in between leaves it owed, and the sweep carries it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,7 @@ from wayfarer.crm.v1.contact_record_service_pb2 import ContactRecord
 from execution_engine.definition.triggers import CONTACT_UPDATED
 from execution_engine.errors import ExecutorUnavailable, ExternalIdTaken, InvalidValue, NotFound
 from execution_engine.ids import new_id
+from execution_engine.sending.channels import MESSENGER_FIELD, Channel, address_of
 from execution_engine.store import cancel, changes, contacts
 from execution_engine.store.accounts import account_transaction
 from execution_engine.store.contacts import ContactRow
@@ -48,15 +49,15 @@ class ContactServicer(contact_service_pb2_grpc.ContactServiceServicer):
     ) -> pb.CreateContactResponse:
         account_id, vault, given = caller().account_id, self._engine.vault, request.contact
         _check_zone(given.time_zone, "contact.time_zone")
-        owed = crm_records.put(
-            _crm_data(given), sorted(set(given.tags)), {"email": given.email, "phone": given.phone}
-        )
+        data = _crm_data(given)
+        messenger_id = _messenger_id(data["fields"])
+        owed = crm_records.put(data, sorted(set(given.tags)), {"email": given.email, "phone": given.phone})
         crm_records.check_size(owed)
 
         async def work(connection: asyncpg.Connection) -> pb.CreateContactResponse:
             now: datetime = await connection.fetchval("SELECT wf_now()")
             row = _new_row(given, now)
-            if await contacts.insert(connection, vault, account_id, row, owed):
+            if await contacts.insert(connection, vault, account_id, row, messenger_id, owed):
                 told = [("contact_created", {}), *(("tag_added", {"value": tag}) for tag in given.tags)]
                 await changes.tell_of_contact(connection, vault, account_id, row.contact_id, told)
                 return pb.CreateContactResponse(contact=_given_back(given, row), created=True)
@@ -66,7 +67,7 @@ class ContactServicer(contact_service_pb2_grpc.ContactServiceServicer):
             if known is None:
                 raise ExternalIdTaken(given.external_id)
             row = replace(row, contact_id=known.contact_id, created_at=known.created_at)
-            await contacts.update(connection, vault, account_id, row, owed)
+            await contacts.update(connection, vault, account_id, row, messenger_id, owed)
             return pb.CreateContactResponse(contact=_given_back(given, row), created=False)
 
         key = key_of("CreateContact", request)
@@ -110,6 +111,9 @@ class ContactServicer(contact_service_pb2_grpc.ContactServiceServicer):
         contact_id = _id_of(given)
         paths = list(request.update_mask.paths)
         owed = _owed_for(given, paths)
+        messenger_id = None
+        if "fields" in paths or f"fields.{MESSENGER_FIELD}" in paths:
+            messenger_id = _messenger_id(convert.plain(given.fields, "contact.fields"))
         # Which tags are new is only known beside the old ones, which the crm service has.
         tags_before = await self._tags(account_id, contact_id) if "tags" in paths else None
 
@@ -120,7 +124,8 @@ class ContactServicer(contact_service_pb2_grpc.ContactServiceServicer):
             all_owed = crm_records.both(before[0], owed) if before is not None else owed
             crm_records.check_size(all_owed)
             own = {path: getattr(given, path) for path in paths if path in _OWN}
-            await contacts.update(connection, vault, account_id, replace(row, **own), all_owed)
+            changed = replace(row, **own)
+            await contacts.update(connection, vault, account_id, changed, messenger_id, all_owed)
             told = [(CONTACT_UPDATED, {"fields": paths}), *_tag_changes(tags_before, given.tags)]
             await changes.tell_of_contact(connection, vault, account_id, contact_id, told)
             return pb.UpdateContactResponse(contact=contact_pb2.Contact(id=str(contact_id)))
@@ -193,6 +198,10 @@ def _id_of(given: contact_pb2.Contact) -> UUID:
         return UUID(given.id)
     except ValueError as error:
         raise InvalidValue("contact.id", "string.uuid", "must be a UUID") from error
+
+
+def _messenger_id(fields: Mapping[str, Any]) -> str:
+    return address_of(Channel.MESSENGER, {"fields": fields})
 
 
 def _check_zone(zone: str, field: str) -> None:

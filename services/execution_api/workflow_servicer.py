@@ -17,7 +17,7 @@ from execution_engine.definition.compile import canonical_json, load_document
 from execution_engine.definition.document import Document, parse
 from execution_engine.definition.faults import Fault
 from execution_engine.definition.validate import action_configs, placed, validate
-from execution_engine.errors import WorkflowInvalid
+from execution_engine.errors import DraftChanged, WayfarerError, WorkflowInvalid
 from execution_engine.model import LIVE, WorkflowStatus
 from execution_engine.store import bulk, counts, templates, workflows
 from execution_engine.store.accounts import account_transaction
@@ -95,17 +95,18 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
         self, request: pb.PublishWorkflowRequest, context: Context
     ) -> pb.PublishWorkflowResponse:
         account_id, vault = caller().account_id, self._engine.vault
+        checked = await self._checked(account_id, request.workflow)
 
         async def work(connection: asyncpg.Connection) -> pb.PublishWorkflowResponse:
+            if isinstance(checked, WayfarerError):
+                raise checked
             view = await workflows.find(connection, vault, account_id, request.workflow, lock=True)
             draft = load_document(view.draft)
             known = await templates.known(connection, vault, account_id, message_templates.named(draft))
-            document, faults = message_templates.expanded(draft, known)
-            # Families may have changed since the draft was applied.
-            faults += validate(document, self._engine.routing.catalogue)
-            if faults:
-                raise WorkflowInvalid(faults)
-            view = await workflows.publish(connection, vault, account_id, view, canonical_json(document))
+            document = canonical_json(message_templates.expanded(draft, known)[0])
+            if document != checked:
+                raise DraftChanged(view.key)
+            view = await workflows.publish(connection, vault, account_id, view, document)
             return pb.PublishWorkflowResponse(workflow=convert.workflow(view, view.draft))
 
         key = key_of("PublishWorkflow", request)
@@ -192,6 +193,21 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
             self._due.tell(account_id)
             if woken < 1_000:
                 return
+
+    async def _checked(self, account_id: int, workflow: str) -> bytes | WayfarerError:
+        """The draft with its templates as it may be published now, or why it may not.
+
+        Executors are asked before the workflow is locked, and told of in the answer's transaction: a request
+        that was answered before is answered the same.
+        """
+        try:
+            async with account_transaction(self._engine.pool, account_id) as connection:
+                view = await workflows.find(connection, self._engine.vault, account_id, workflow)
+            document = await self._with_templates(account_id, load_document(view.draft))
+            await self._check(document)
+        except WayfarerError as error:
+            return error
+        return canonical_json(document)
 
     async def _with_templates(self, account_id: int, document: Document) -> Document:
         """The document with the templates it names. Raises WorkflowInvalid."""

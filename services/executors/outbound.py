@@ -17,6 +17,7 @@ from services.executors.gate import AttemptStoppedError
 from services.executors.intake import Answer, Item
 from services.executors.ledger import Attempt, Ledger, Written
 from services.executors.outcome_log import OutcomeLog
+from services.executors.providers.provider import CredentialsRefusedError
 from services.executors.results import Encoded, ResultCodec, refusal
 from services.runtime import telemetry
 
@@ -162,8 +163,8 @@ class Outbound:
 
     async def _outcome(self, item: Item) -> Result:
         """Make the attempt within its budget; whatever happens becomes a result."""
-        call, run = item.call, item.definition.run
-        assert run is not None  # not TX
+        call, run = item.call, item.definition.outside
+        assert run is not None  # not TX, or diverted
         try:
             async with asyncio.timeout_at(call.deadline) as budget:
                 async with self._places:
@@ -172,6 +173,8 @@ class Outbound:
                         return result
         except AttemptStoppedError as stopped:
             return _stopped(stopped.code)
+        except CredentialsRefusedError as refused:
+            return refused.deferred()
         except TimeoutError as error:
             if not budget.expired():
                 return _raised(item, error)
@@ -193,6 +196,8 @@ class Outbound:
 
     def _land(self, flight: Flight, result: action_pb2.ActionResult) -> None:
         self._flights.pop(flight.item.call.key, None)
+        if flight.item.definition.run is None:
+            result = _elsewhere(result)
         if not flight.result.done():
             flight.result.set_result(result)
 
@@ -209,6 +214,14 @@ class Outbound:
         joined.CopyFrom(result)
         joined.replayed = True
         deliver([Answer(item.place, joined)])
+
+
+def _elsewhere(result: action_pb2.ActionResult) -> action_pb2.ActionResult:
+    """Mark a result as that of a diverted action; constants are shared, so a copy of it."""
+    marked = action_pb2.ActionResult()
+    marked.CopyFrom(result)
+    marked.elsewhere = True
+    return marked
 
 
 def _stopped(code: str) -> Failed:

@@ -138,7 +138,7 @@ def _message(result: Result, family: str) -> tuple[LedgerState, action_pb2.Actio
                 outcome=action_pb2.OUTCOME_DEFERRED, certainty=action_pb2.CERTAINTY_NOT_DONE
             )
             message.retry_after.FromTimedelta(result.after)
-            _explain(message, family, result.reason, "")
+            _explain(message, result.provider or family, result.reason, result.message)
             return LedgerState.NOT_DONE, message
         case Failed():
             return _failed(result, family)
@@ -159,6 +159,7 @@ def _failed(result: Failed, family: str) -> tuple[LedgerState, action_pb2.Action
         certainty=action_pb2.Certainty.ValueType(result.certainty),
         contact_changes=result.contact_changes,
         provider_refs=dict(result.refs),
+        final=result.final,
     )
     _explain(message, result.provider or family, result.code, result.message)
     message.failure.error_class = int(result.error_class)  # type: ignore[assignment]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from services.local.bootstrap import Prepared, database_of
 from services.local.ports import FAMILIES, Ports
+from services.runtime.config import HostPort
 
 HOST = "127.0.0.1"
 
@@ -21,12 +22,15 @@ class Process(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """The processes of one stack. `environment` is added to what each of ours is told."""
+    """The processes of one stack. `environment` is added to what each of ours is told; `executors` are
+    families that somebody else runs.
+    """
 
     ports: Ports
     prepared: Prepared
     state_dir: Path
     environment: Mapping[str, str]
+    executors: Mapping[str, HostPort]
 
     @property
     def gateway_url(self) -> str:
@@ -51,10 +55,12 @@ class Processes:
 
     def _common(self) -> dict[str, str]:
         crm = f"{HOST}:{self.ports.executor('crm')}"
+        families = {name: f"{HOST}:{self.ports.executor(name)}" for name in FAMILIES}
+        families |= {name: str(target) for name, target in self.executors.items()}
         return {
             "WAYFARER_PROFILE": "local",
             "WAYFARER_KEYRING": str(self.prepared.keyring),
-            "WAYFARER_EXECUTORS": ",".join(f"{f}={HOST}:{self.ports.executor(f)}" for f in FAMILIES),
+            "WAYFARER_EXECUTORS": ",".join(f"{name}={target}" for name, target in families.items()),
             "WAYFARER_CRM_TARGET": crm,
             **self.environment,
         }

@@ -23,6 +23,7 @@ from services.local.postgres import Postgres
 from services.local.processes import HOST, Processes
 from services.local.state_files import AlreadyHeld, exclusive, make_folder, write_private
 from services.local.supervisor import Supervisor
+from services.runtime.config import HostPort
 
 log = structlog.get_logger(__name__)
 LOCAL_FILE = "local.json"
@@ -37,7 +38,8 @@ class Stack:
     """Real processes on loopback: PostgreSQL, API, workers, executor families, mailbox, receiver, sandboxes.
 
     `state_dir` holds all data and is locked while the stack runs. `environment` is added to every
-    process's. `workers` may be 0: `start_worker` adds them later.
+    process's. `workers` may be 0: `start_worker` adds them later. `executors` are families that somebody else
+    runs, by name; they may come later and go.
     """
 
     def __init__(
@@ -48,9 +50,16 @@ class Stack:
         workers: int = 1,
         environment: Mapping[str, str] | None = None,
         postgres_settings: Mapping[str, str] | None = None,
+        executors: Mapping[str, HostPort] | None = None,
     ) -> None:
         if not 0 <= workers <= MOST_WORKERS:
             raise StackError(f"between 0 and {MOST_WORKERS} workers, not {workers}")
+        self._executors = dict(executors or {})
+        own = sorted(self._executors.keys() & set(FAMILIES))
+        if own:
+            raise StackError(
+                f"the stack runs the executor {own[0]} itself; a family of yours has another name"
+            )
         self.state_dir = state_dir
         self._port_base = port_base
         self._workers = workers
@@ -121,7 +130,9 @@ class Stack:
         )
         self.prepared = await bootstrap.prepare(self.postgres, self.state_dir)
         await self._stack.enter_async_context(self.supervisor)
-        self._processes = Processes(self.ports, self.prepared, self.state_dir, self._environment)
+        self._processes = Processes(
+            self.ports, self.prepared, self.state_dir, self._environment, self._executors
+        )
         for process in self._processes.all():
             await self.supervisor.start(*process)
         for _ in range(self._workers):

@@ -4,6 +4,7 @@ Its own package, process and database; engine, dispatcher and API are those that
 """
 
 import asyncio
+import json
 import os
 import re
 import socket
@@ -25,10 +26,10 @@ from wayfarer.action.v1 import action_pb2
 from wayfarer.execution.v1 import execution_pb2
 from wayfarer.execution.v1 import workflow_service_pb2 as pb
 
-from services.local.stack import Stack
+from services.local.stack import LOCAL_FILE, Stack, scratch_state_dir
 from services.runtime.grpc_client import open_channel
 from tests.integration.api.world import Client, refusal_of
-from tests.support.stacks import ROOT, command, fresh_stack
+from tests.support.stacks import ROOT, command, fresh_stack, wayfarer
 
 PAGE = (ROOT / "docs" / "add-an-action.md").read_text(encoding="utf-8")
 FILES = ("__init__.py", "__main__.py", "send_push.py")
@@ -223,3 +224,37 @@ async def test_a_contact_without_a_phone_is_passed_over(client: Client) -> None:
     execution, log = await client.watched_to_end(started.execution.id)
     assert execution.status == execution_pb2.EXECUTION_STATUS_COMPLETED
     assert "skipped_non_retryable_error" in [e.event for e in log if e.step_id == "push"]
+
+
+async def test_a_local_stack_takes_the_family_in(third_party: ThirdParty) -> None:
+    """R-ACT: `wayfarer up --executor NAME=HOST:PORT` runs workflows with the types of a family of one's own."""
+    with scratch_state_dir() as state_dir:
+        words = ("up", "--executor", f"{FAMILY}={third_party.address}", "--state-dir", str(state_dir))
+        process = await asyncio.create_subprocess_exec(
+            wayfarer(), *words, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
+        )
+        try:
+            await _until_up(process)
+            told = json.loads((state_dir / LOCAL_FILE).read_text(encoding="utf-8"))
+            async with open_channel(told["address"]) as channel:
+                caller = Client(1, told["api_key"], channel)
+                published = await caller.publish(workflow())
+                contact = await caller.contact(first_name="Mia", fields=struct(push_device="phone-9"))
+                started = await caller.start(published, contact.id, trigger=struct(table="9"))
+                execution, log = await caller.watched_to_end(started.execution.id)
+            assert execution.status == execution_pb2.EXECUTION_STATUS_COMPLETED, log
+            (push,) = await third_party.pushes("phone-9")
+            assert push["headers"]["Idempotency-Key"] == f"{started.execution.id}.push.1"
+        finally:
+            process.terminate()
+            assert await asyncio.wait_for(process.wait(), 60) == 0
+
+
+async def _until_up(process: asyncio.subprocess.Process) -> None:
+    """Reads what the stack says until it says how to talk to it."""
+    assert process.stdout is not None
+    async with asyncio.timeout(90):
+        while line := await process.stdout.readline():
+            if b"Ctrl-C stops everything" in line:
+                return
+    raise AssertionError("the stack did not come up")

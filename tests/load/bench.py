@@ -9,41 +9,36 @@ the worker's histogram (dispatch of an action to its durable outcome).
 import argparse
 import asyncio
 import json
-import os
 import sys
 import time
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import asyncpg
-import orjson
-from wayfarer.execution.v1 import workflow_service_pb2
-from wayfarer.execution.v1.workflow_service_pb2_grpc import WorkflowServiceStub
 
-from execution_engine.ids import new_id
-from execution_engine.model import Priority
-from execution_engine.store.accounts import account_transaction
-from execution_engine.store.enrollment import Enrolled, Start, enroll
-from execution_engine.store.hints import DUE
 from services.cli.up import quiet
-from services.local import bootstrap
 from services.local.stack import Stack, scratch_state_dir
 from services.runtime.config import HostPort
 from services.runtime.database import open_pool
-from services.runtime.grpc_client import open_channel
 from services.runtime.keyring import Keyring
 from tests.load import baseline
+from tests.load.rig import (
+    FIVE_TAGS,
+    Population,
+    Starter,
+    cpu_seconds,
+    histogram,
+    prepare,
+    quantile,
+    resident_mib,
+    say,
+    wait_done,
+    workflow_of,
+)
 
 ACCOUNTS = 50
-ACTIVE_LIMIT = 1_000
-STEPS = 5
-_TICKS = os.sysconf("SC_CLK_TCK")
-_DEADLINE_S = 180.0
+STEPS = len(FIVE_TAGS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,163 +55,10 @@ FULL = Sizes(10_000, 12.0, 200, 600)
 SMOKE = Sizes(1_500, 3.0, 40, 120)
 
 
-@dataclass(frozen=True, slots=True)
-class Population:
-    """Who runs what: contacts by account, and the workflow of each account."""
-
-    contacts: list[tuple[int, UUID]]
-    workflows: Mapping[int, UUID]
-
-
-def say(text: str) -> None:
-    """Progress, on stderr."""
-    print(text, file=sys.stderr, flush=True)
-
-
-async def prepare(stack: Stack, count: int) -> Population:
-    """Makes 50 accounts with their workflow, and `count` contacts in both databases."""
-    owner = stack.prepared.dsns["wayfarer_owner"]
-    workflows: dict[int, UUID] = {}
-    steps = "\n".join(f"  - {{id: tag_{n}, type: add_tag, config: {{tag: bench-{n}}}}}" for n in range(STEPS))
-    document = f"key: bench\nsettings: {{dedup_window: 0s, reentry: always}}\nsteps:\n{steps}\n"
-    async with open_channel(stack.address) as channel:
-        for number in range(ACCOUNTS):
-            key = bootstrap.new_api_key()
-            account_id = await bootstrap.add_account(owner, f"bench {number}", key, ACTIVE_LIMIT)
-            answer = await WorkflowServiceStub(channel).ApplyWorkflow(
-                workflow_service_pb2.ApplyWorkflowRequest(document=document, publish=True),
-                metadata=(("authorization", f"Bearer {key}"),),
-                timeout=10,
-            )
-            workflows[account_id] = UUID(answer.workflow.id)
-    accounts = list(workflows)
-    engine = await asyncpg.connect(owner)
-    now: datetime = await engine.fetchval("SELECT wf_now()")
-    contacts = [(accounts[n % ACCOUNTS], new_id(now)) for n in range(count)]
-    await engine.execute(
-        "INSERT INTO contact (account_id, contact_id) SELECT * FROM unnest($1::bigint[], $2::uuid[])",
-        [a for a, _ in contacts],
-        [c for _, c in contacts],
-    )
-    await engine.close()
-    await _crm_records(stack, contacts)
-    return Population(contacts, workflows)
-
-
-async def _crm_records(stack: Stack, contacts: list[tuple[int, UUID]]) -> None:
-    keyring = Keyring.load(stack.prepared.keyring)
-    crm = await asyncpg.connect(stack.prepared.dsns["wayfarer_crm"])
-    data = orjson.dumps({"first_name": "Jane", "last_name": "Doe", "time_zone": "", "fields": {}})
-    await crm.execute(
-        """INSERT INTO contact_record (account_id, contact_id, revision, data_sealed)
-        SELECT u.a, u.c, 1, u.d FROM unnest($1::bigint[], $2::uuid[], $3::bytea[]) AS u (a, c, d)""",
-        [a for a, _ in contacts],
-        [c for _, c in contacts],
-        [keyring.seal("crm.contact", a, data) for a, _ in contacts],
-    )
-    await crm.close()
-
-
-class Starter:
-    """Enters executions straight through the engine's enrolment, as the API does for its callers."""
-
-    def __init__(self, pool: asyncpg.Pool, keyring: Keyring, people: Population) -> None:
-        self._pool = pool
-        self._keyring = keyring
-        self._people = people
-
-    async def start(self, contacts: list[tuple[int, UUID]]) -> list[UUID]:
-        """Starts one execution per contact, a transaction per account; then hints."""
-        by_account: dict[int, list[Start]] = {}
-        for account_id, contact_id in contacts:
-            start = Start(self._people.workflows[account_id], contact_id, Priority.NORMAL, b"", "")
-            by_account.setdefault(account_id, []).append(start)
-        ids: list[UUID] = []
-        for account_id, starts in by_account.items():
-            async with account_transaction(self._pool, account_id) as connection:
-                answers = await enroll(connection, self._keyring, account_id, starts)
-            for answer in answers:
-                if not isinstance(answer, Enrolled):
-                    raise RuntimeError(f"a start was refused: {answer}")
-                ids.append(answer.view.execution_id)
-        await self._pool.execute("SELECT pg_notify($1, $2)", DUE, ",".join(map(str, by_account)))
-        return ids
-
-
-async def wait_done(observer: asyncpg.Connection, expected: int) -> None:
-    """Waits until so many executions are in the history."""
-    until = time.monotonic() + _DEADLINE_S
-    while await observer.fetchval("SELECT count(*) FROM execution_history") < expected:
-        if time.monotonic() > until:
-            raise TimeoutError(f"not all of {expected} executions ended within {_DEADLINE_S:g} s")
-        await asyncio.sleep(0.05)
-
-
-def cpu_seconds(stack: Stack) -> dict[str, float]:
-    """CPU used so far by each process; PostgreSQL's backends added up under one name."""
-    used: dict[str, float] = {}
-    for name, pid in {**stack.supervisor.pids(), "postgres": stack.postgres.pid}.items():
-        used[name] = _ticks(pid)
-    children = Path(f"/proc/{stack.postgres.pid}/task/{stack.postgres.pid}/children").read_text().split()
-    # Backends that have ended are in the postmaster's own account of its children.
-    fields = _stat(stack.postgres.pid)
-    used["postgres"] += (
-        sum(_ticks(int(child)) for child in children) + (int(fields[13]) + int(fields[14])) / _TICKS
-    )
-    return used
-
-
-def _stat(pid: int) -> list[str]:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-
-
-def _ticks(pid: int) -> float:
-    try:
-        fields = _stat(pid)
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / _TICKS
-
-
-def peak_mib(stack: Stack) -> dict[str, float]:
-    """The largest resident size of each Python process so far, in MiB."""
-    peaks = {}
-    for name, pid in stack.supervisor.pids().items():
-        text = Path(f"/proc/{pid}/status").read_text()
-        line = next(line for line in text.splitlines() if line.startswith("VmHWM"))
-        peaks[name] = round(int(line.split()[1]) / 1024, 1)
-    return peaks
-
-
-def histogram(port: int, name: str = "wayfarer_action_seconds") -> dict[float, float]:
-    """The cumulative buckets of a histogram as a worker exposes it: upper bound to count."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as response:
-        lines = response.read().decode().splitlines()
-    buckets = {}
-    for line in lines:
-        if line.startswith(f"{name}_bucket"):
-            bound, _, count = line.partition('le="')[2].partition('"} ')
-            buckets[float(bound)] = float(count)
-    return buckets
-
-
-def quantile(before: Mapping[float, float], after: Mapping[float, float], share: float) -> float:
-    """Milliseconds below which `share` of the observations between two scrapes lie, within its bucket."""
-    counts = [(bound, after[bound] - before.get(bound, 0.0)) for bound in sorted(after)]
-    total = counts[-1][1]
-    lower_bound, lower = 0.0, 0.0
-    for bound, count in counts:
-        if count >= share * total and count > lower:
-            width = 0.0 if bound == float("inf") else bound - lower_bound
-            return round(1000 * (lower_bound + width * (share * total - lower) / (count - lower)), 2)
-        lower_bound, lower = bound, count
-    return 0.0
-
-
 async def measure(stack: Stack, sizes: Sizes) -> dict[str, Any]:
     """Runs the three loads and the baseline on a running stack without workers; the figures."""
     keyring = Keyring.load(stack.prepared.keyring)
-    people = await prepare(stack, sizes.executions)
+    people = await prepare(stack, workflow_of(FIVE_TAGS), accounts=ACCOUNTS, contacts=sizes.executions)
     observer = await asyncpg.connect(stack.prepared.dsns["wayfarer_owner"])
     async with open_pool(stack.prepared.dsns["wayfarer_api"], name="bench", max_size=4) as pool:
         starter = Starter(pool, keyring, people)
@@ -252,7 +94,7 @@ async def measure(stack: Stack, sizes: Sizes) -> dict[str, Any]:
         "alone_ms": alone,
         "cpu_us_per_action": cpu,
         "cpu_us_per_action_total": round(sum(cpu.values()), 2),
-        "peak_mib": peak_mib(stack),
+        "peak_mib": resident_mib(stack),
         "effects_checked": effects,
     }
 

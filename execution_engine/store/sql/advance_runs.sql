@@ -1,6 +1,6 @@
 -- Moves leased executions on that stay ACTIVE; dispatcher/commit.py. Fenced: a row whose fence, rev or asks
 -- differ, or that somebody else has locked, is not returned. open_at is the moment the start's hash was made of,
--- which for a move that flies again is not this transaction's. Served by the primary key; a HOT update.
+-- which for a move that flies again is not this transaction's ($15, and NULL in $16 stands for it). Served by the primary key; a HOT update.
 WITH item AS MATERIALIZED (
     SELECT e.ctid AS place, u.*
     FROM unnest($1::bigint[], $2::uuid[], $3::bigint[], $4::integer[], $5::smallint[], $6::smallint[],
@@ -13,9 +13,10 @@ WITH item AS MATERIALIZED (
     ORDER BY u.account_id, u.execution_id
     FOR UPDATE OF e SKIP LOCKED
 )
+-- moved:
 UPDATE execution e SET
     rev = e.rev + 1, blocked_on = 0, step = i.step, visit = i.visit, attempt = i.attempt, failures = i.failures,
-    attempt_open = true, open_seq = i.open_seq, open_at = i.open_at, steps_run = i.steps_run, log_seq = i.log_seq,
+    attempt_open = true, open_seq = i.open_seq, open_at = coalesce(i.open_at, $15), steps_run = i.steps_run, log_seq = i.log_seq,
     log_hash = i.log_hash, state_sealed = coalesce(i.state_sealed, e.state_sealed), updated_at = $15,
     ask = 0, signals_sealed = NULL, wait_seq = 0,
     crashes = CASE WHEN e.step = i.step AND e.visit = i.visit THEN e.crashes ELSE 0 END

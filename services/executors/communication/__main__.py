@@ -6,16 +6,17 @@ from dataclasses import dataclass
 import asyncpg
 
 from services.executors import communication
-from services.executors.communication import meta, resend, sendgrid, smtp, twilio
-from services.executors.communication.callback_urls import CallbackUrls
+from services.executors.communication import meta, resend, sendgrid, smtp
 from services.executors.communication.email import CHANNEL, EmailProvider
 from services.executors.communication.meta import Meta
 from services.executors.communication.send_email import Post
 from services.executors.communication.senders import Senders
 from services.executors.communication.tracking import Tracking
-from services.executors.communication.twilio import Twilio
 from services.executors.family import Family, Parts, main
 from services.executors.mail.settings import MailSettings
+from services.executors.phone import twilio
+from services.executors.phone.callback_urls import CallbackUrls
+from services.executors.phone.twilio import Twilio
 from services.executors.providers.accounts import ProviderAccounts
 from services.executors.providers.effect_token import EffectTokens
 from services.executors.providers.http_exchange import ProviderHttp

@@ -16,11 +16,12 @@ from services.executors.action import (
     JsonObject,
     Result,
 )
-from services.executors.communication import phone_calls, twiml
+from services.executors.communication import phone_calls
 from services.executors.communication.phone_calls import CallConfig
-from services.executors.communication.phone_numbers import PhoneText, recipient
 from services.executors.communication.senders import HasSenders
-from services.executors.communication.twiml import TwimlTooLongError
+from services.executors.phone import twiml
+from services.executors.phone.phone_numbers import PhoneText, recipient
+from services.executors.phone.twiml import TwimlTooLongError
 from services.executors.providers.provider import ProviderError
 
 _DETECTION: Final = {"detect": "Enable", "message_end": "DetectMessageEnd"}
@@ -67,8 +68,8 @@ async def run(call: Call[Config], tools: HasSenders) -> Result:
     if isinstance(first, Failed):
         return phone_calls.failed(ErrorClass.CONFIGURATION, "INVALID_CONNECT_TO", "connect_to is no number")
     try:
-        twilio = await tools.senders.for_(call.key.account_id, "voice")
-        return await phone_calls.place(call, twilio, first, _fields(config, number))
+        async with tools.senders.acting(call.key.account_id, "voice") as twilio:
+            return await phone_calls.place(call, twilio, first, _fields(config, number))
     except ProviderError as error:
         return error.failed
     except TwimlTooLongError as error:

@@ -14,9 +14,10 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from services.executors.action import JsonObject, Skipped
-from services.executors.communication import phone_faults
-from services.executors.communication.asking import Asking
 from services.executors.gate import SendGate
+from services.executors.phone import phone_faults
+from services.executors.phone.asking import Asking
+from services.executors.phone.opting import is_opt_in, is_opt_out
 from services.executors.providers.http_exchange import HttpRequest, ProviderHttp
 from services.executors.providers.offering import BaseUrl, Offered, ProviderCredentials, ProviderSettings
 from services.executors.providers.provider import (
@@ -197,7 +198,7 @@ def _happenings(event: _Event, received_at: datetime) -> list[Happening]:
 
     if event.message is not None and not event.message.is_echo:
         attributes: JsonObject = {"mid": event.message.mid, "text": event.message.text}
-        return [told(event.message.mid, "messenger_reply", attributes)]
+        return [told(event.message.mid, _kind_of(event.message.text), attributes)]
     if event.postback is not None:
         name = event.postback.mid or f"{person}:{event.timestamp}:postback"
         attributes = {"mid": name, "text": event.postback.title, "payload": event.postback.payload}
@@ -211,6 +212,12 @@ def _happenings(event: _Event, received_at: datetime) -> list[Happening]:
         mark = event.read.watermark
         return [told(f"{person}:{mark}:read", "messenger_read", {"watermark": mark})]
     return []
+
+
+def _kind_of(text: str) -> str:
+    if is_opt_out(text):
+        return "messenger_opt_out"
+    return "messenger_opt_in" if is_opt_in(text) else "messenger_reply"
 
 
 def _instant(milliseconds: int | None, otherwise: datetime) -> datetime:

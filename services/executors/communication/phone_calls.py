@@ -19,9 +19,9 @@ from services.executors.action import (
     Result,
     Skipped,
 )
-from services.executors.communication.phone_numbers import PhoneText
 from services.executors.communication.senders import HasSenders
-from services.executors.communication.twilio import Twilio, call_result
+from services.executors.phone.phone_numbers import PhoneText
+from services.executors.phone.twilio import Twilio, call_result
 
 AudioUrl = Annotated[str, StringConstraints(max_length=2048, pattern=r"^https?://\S+$")]
 Word = Annotated[str, StringConstraints(max_length=60, pattern=r"^[A-Za-z0-9._-]*$")]
@@ -63,8 +63,8 @@ async def find(key: EffectKey, refs: Mapping[str, str], tools: HasSenders) -> Re
     """Ask how a call goes; two calls to a number look alike, so one without a sid is not looked for."""
     if "call_sid" not in refs:
         return None
-    twilio = await tools.senders.for_(key.account_id, "voice")
-    return call_result((await twilio.phone_call(refs["call_sid"])).state())
+    async with tools.senders.acting(key.account_id, "voice") as twilio:
+        return call_result((await twilio.phone_call(refs["call_sid"])).state())
 
 
 def failed(error_class: ErrorClass, code: str, text: str) -> Failed:

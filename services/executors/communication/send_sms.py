@@ -24,10 +24,10 @@ from services.executors.action import (
     Succeeded,
     succeeded,
 )
-from services.executors.communication.phone_numbers import PhoneText, recipient
 from services.executors.communication.senders import HasSenders
-from services.executors.communication.twilio import Message, Twilio
-from services.executors.communication.twilio_account import SenderText, ServiceSid
+from services.executors.phone.phone_numbers import PhoneText, recipient
+from services.executors.phone.twilio import Message, Twilio
+from services.executors.phone.twilio_account import SenderText, ServiceSid
 from services.executors.providers.provider import ProviderError
 
 MediaUrl = Annotated[str, StringConstraints(max_length=2048, pattern=r"^https?://\S+$")]
@@ -65,12 +65,12 @@ async def run(call: Call[Config], tools: HasSenders) -> Result:
     if isinstance(number, Failed):
         return number
     try:
-        twilio = await tools.senders.for_(call.key.account_id, "sms")
-        sender = _sender(call.config, twilio)
-        if sender is None:
-            text = "neither the action nor the account has a sender"
-            return Failed(ErrorClass.CONFIGURATION, "NO_SENDER", text, Certainty.NOT_DONE)
-        message = await twilio.send_message(_form(call, twilio, number, sender), call.gate)
+        async with tools.senders.acting(call.key.account_id, "sms") as twilio:
+            sender = _sender(call.config, twilio)
+            if sender is None:
+                text = "neither the action nor the account has a sender"
+                return Failed(ErrorClass.CONFIGURATION, "NO_SENDER", text, Certainty.NOT_DONE)
+            message = await twilio.send_message(_form(call, twilio, number, sender), call.gate)
     except ProviderError as error:
         return error.failed
     return message if isinstance(message, Skipped) else _sent(message)
@@ -80,8 +80,8 @@ async def find(key: EffectKey, refs: Mapping[str, str], tools: HasSenders) -> Re
     """Look for a message whose answer was lost."""
     if "begun_at" not in refs:
         return None
-    twilio = await tools.senders.for_(key.account_id, "sms")
-    message = await twilio.find_message(refs)
+    async with tools.senders.acting(key.account_id, "sms") as twilio:
+        message = await twilio.find_message(refs)
     return _sent(message) if message is not None else None
 
 
@@ -93,10 +93,9 @@ def _sent(message: Message) -> Succeeded:
 def _sender(config: Config, twilio: Twilio) -> tuple[str, str] | None:
     if config.sender:
         return "From", config.sender
-    service = config.messaging_service_sid or twilio.settings.messaging_service_sid
-    if service:
-        return "MessagingServiceSid", service
-    return ("From", twilio.settings.from_number) if twilio.settings.from_number else None
+    if config.messaging_service_sid:
+        return "MessagingServiceSid", config.messaging_service_sid
+    return twilio.settings.sender
 
 
 def _form(call: Call[Config], twilio: Twilio, number: str, sender: tuple[str, str]) -> list[tuple[str, str]]:

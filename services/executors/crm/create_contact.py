@@ -23,8 +23,9 @@ from services.executors.action import (
     succeeded,
 )
 from services.executors.crm.addresses import Address, Addresses
+from services.executors.crm.carrying import Carrier
 from services.executors.crm.desk import Desk
-from services.executors.crm.fields import FIELD_NAME, Name, Phone, Tag, TimeZone
+from services.executors.crm.fields import FIELD_NAME, MESSENGER_ID, Name, Phone, Tag, TimeZone
 from services.executors.crm.ids import ContactKey, id_of_effect
 from services.executors.crm.records import merged
 from services.executors.crm.refusals import CONTACT_AMBIGUOUS, CONTACT_EXISTS
@@ -147,13 +148,17 @@ def _told(call: Call[Config], one: Placed | Failed, added: list[str]) -> Result:
     output = {"contact_id": contact_id, "created": one.is_made, "changed": one.is_changed or bool(added)}
     if not one.is_made and call.config.on_duplicate == "skip":
         return succeeded(output)
+    fields = call.config.fields
     create: Mapping[str, object] = {
         **output,
         **call.config.model_dump(include={"email", "phone"}, exclude_none=True),
+        **({MESSENGER_ID: fields[MESSENGER_ID]} if MESSENGER_ID in fields else {}),
         "tags_added": added,
     }
     return succeeded(output, contact_changes={"create": create})
 
+
+_CARRIER: Final = Carrier("create_contact", Config, apply, of_other=True)
 
 ACTION: Final = ActionDefinition(
     name="create_contact",
@@ -162,6 +167,13 @@ ACTION: Final = ActionDefinition(
     sample={"email": "ada@example.com", "first_name": "Ada", "tags": ["lead"], "fields": {"plan": "pro"}},
     delivery=DeliveryClass.TX,
     apply=apply,
+    elsewhere=_CARRIER.run,
+    elsewhere_summary=(
+        "LeadConnector: POST /contacts/ or, if search/duplicate finds it, PUT /contacts/{id}; "
+        "looked for before a repeat"
+    ),
+    find=_CARRIER.find,
+    lanes=("crm",),
     sensitive_fields=("email", "phone", "first_name", "last_name", "fields"),
     max_batch=200,
 )

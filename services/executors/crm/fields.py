@@ -15,6 +15,9 @@ Key = Annotated[
 ]
 """What an account names its users, pipelines, stages and campaigns by."""
 
+TheirId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+"""What a provider names its own things by."""
+
 Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
 
 
@@ -37,6 +40,9 @@ Tag = Annotated[
 
 FIELD_NAME: Final = r"[A-Za-z0-9_][A-Za-z0-9_ -]{0,99}"
 """What the account's own fields are named like."""
+
+MESSENGER_ID: Final = "messenger_id"
+"""The account's own field that is an address: the orchestrator is told what it becomes."""
 
 AssignedTo = Annotated[
     Key | None, Field(description='A user\'s id, or "owner" for who owns the contact; nobody if left out.')

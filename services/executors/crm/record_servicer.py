@@ -99,5 +99,9 @@ def _key(account_id: int, contact_id: bytes) -> ContactKey:
 def _wire(record: Record) -> wire.ContactRecord:
     account_id, contact_id = record.key
     return wire.ContactRecord(
-        account_id=account_id, contact_id=contact_id.bytes, data=record.data, tags=record.tags
+        account_id=account_id,
+        contact_id=contact_id.bytes,
+        data=record.data,
+        tags=record.tags,
+        owner=record.owner,
     )

@@ -28,6 +28,8 @@ class Record:
     data: bytes
     """A JSON object: first_name, last_name, time_zone, fields."""
     tags: tuple[str, ...]
+    owner: str = ""
+    """The user who owns the contact; empty for nobody. Not written with the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ class ContactRecords:
 
     def _record(self, row: asyncpg.Record) -> Record:
         data = self._keyring.open(PURPOSE, row["account_id"], row["data_sealed"])
-        return Record((row["account_id"], row["contact_id"]), data, tuple(row["tags"]))
+        return Record((row["account_id"], row["contact_id"]), data, tuple(row["tags"]), row["owner_id"] or "")
 
     def _open(self, row: asyncpg.Record) -> JsonObject:
         data: JsonObject = orjson.loads(self._keyring.open(PURPOSE, row["account_id"], row["data_sealed"]))

@@ -25,9 +25,10 @@ from services.executors.action import (
     Result,
     succeeded,
 )
+from services.executors.crm.carrying import Carrier
 from services.executors.crm.contacts import contact_of
 from services.executors.crm.desk import Desk
-from services.executors.crm.fields import FIELD_NAME, Name, Phone, TimeZone
+from services.executors.crm.fields import FIELD_NAME, MESSENGER_ID, Name, Phone, TimeZone
 from services.executors.crm.ids import ContactKey
 from services.executors.crm.records import merged
 from services.executors.crm.refusals import CONTACT_NOT_FOUND
@@ -75,7 +76,7 @@ async def apply(connection: asyncpg.Connection, calls: Sequence[Call[Config]], d
         if key not in current:
             results.append(CONTACT_NOT_FOUND)
             continue
-        patch, address = _split(call.config)
+        patch, address, messenger = _split(call.config)
         new = merged(current[key], patch)
         if new != current[key]:
             changed[key] = new
@@ -83,21 +84,26 @@ async def apply(connection: asyncpg.Connection, calls: Sequence[Call[Config]], d
             addresses.setdefault(key, {}).update(address)
         is_changed = new != current[key]
         current[key] = new
-        results.append(succeeded({"changed": is_changed or bool(address)}, contact_changes=address))
+        results.append(
+            succeeded({"changed": is_changed or bool(address)}, contact_changes={**address, **messenger})
+        )
     await desk.records.write(connection, changed)
     await desk.addresses.replace(connection, addresses)
     return results
 
 
-def _split(config: Config) -> tuple[JsonObject, dict[str, str | None]]:
-    """Give the record's patch and the changes that are the orchestrator's."""
+def _split(config: Config) -> tuple[JsonObject, dict[str, str | None], JsonObject]:
+    """Give the record's patch, the changes that are the orchestrator's, and those that it is told as well."""
     given: JsonObject = config.set.model_dump(mode="json", exclude_unset=True)
     address = {name: getattr(config.set, name) for name in _ADDRESS if given.pop(name, ...) is not ...}
     own = {name: given.pop(name) for name in list(given) if name.startswith("fields.")}
-    if own:
-        given["fields"] = {name.removeprefix("fields."): value for name, value in own.items()}
-    return given, address
+    fields = {name.removeprefix("fields."): value for name, value in own.items()}
+    if fields:
+        given["fields"] = fields
+    return given, address, {name: fields[name] for name in (MESSENGER_ID,) if name in fields}
 
+
+_CARRIER: Final = Carrier("update_contact", Config, apply)
 
 ACTION: Final = ActionDefinition(
     name="update_contact",
@@ -106,6 +112,13 @@ ACTION: Final = ActionDefinition(
     sample={"set": {"first_name": "Ada", "fields.plan": "pro"}},
     delivery=DeliveryClass.TX,
     apply=apply,
+    elsewhere=_CARRIER.run,
+    elsewhere_summary=(
+        "LeadConnector: PUT /contacts/{id}, own fields by settings.fields; at least once, which "
+        "sets them once"
+    ),
+    find=_CARRIER.find,
+    lanes=("crm",),
     sensitive_fields=("set",),
     emits={"contact_updated": "set"},
     max_batch=500,

@@ -25,6 +25,7 @@ _CUT_OFF: Final = ("08", "57")
 """Classes of SQLSTATE that say the connection ended, or was ended."""
 _TITLE: Final = "notification.title"
 _BODY: Final = "notification.body"
+_FORGOTTEN_AT_ONCE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Inbox:
         self._page = own("page_notifications")
         self._unread = own("page_unread")
         self._read = own("mark_read")
+        self._forget = own("forget_notifications")
 
     async def send(self, notification: Notification, gate: SendGate) -> Receipt:
         """Write one notification for each of its users. Raises ProviderError, AttemptStoppedError."""
@@ -87,6 +89,10 @@ class Inbox:
     async def mark_read(self, account_id: int, user_id: str, ids: Sequence[uuid.UUID]) -> int:
         """Mark notifications of the user as read now; give how many were not."""
         return len(await self._pool.fetch(self._read, account_id, user_id, ids))
+
+    async def forget(self, days: int) -> bool:
+        """Drop notifications older than this; True if there may be more."""
+        return len(await self._pool.fetch(self._forget, days)) == _FORGOTTEN_AT_ONCE
 
     def _shown(self, account_id: int, row: asyncpg.Record) -> Shown:
         return Shown(

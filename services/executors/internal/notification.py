@@ -35,3 +35,5 @@ class Receipt(NamedTuple):
     """The channel's own names for it."""
     recipients: int = 1
     """How many it reached; of a place where many may look, one."""
+    uncertain: int = 0
+    """How many more it may have reached."""

@@ -1,8 +1,8 @@
-"""Serves NotificationService: converts, asks the inbox, converts; on the internal family's server."""
+"""Serves NotificationService: converts, asks, converts; on the internal family's server."""
 
 from __future__ import annotations  # gRPC classes are generic in their stubs only
 
-from typing import Any, TypeAlias
+from typing import Any, Never, TypeAlias
 
 import grpc
 from asyncpg.pgproto.pgproto import UUID as FastUUID
@@ -11,6 +11,7 @@ from wayfarer.notification.v1.notification_service_pb2_grpc import NotificationS
 
 from services.executors import paging
 from services.executors.internal.inbox import Inbox, Shown
+from services.executors.internal.people import People, User
 from services.runtime.errors import Violation, abort, bad_request
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -25,8 +26,9 @@ _SEVERITIES = {
 class NotificationServicer(NotificationServiceServicer):
     """The rpcs of NotificationService; the proto says what each does."""
 
-    def __init__(self, inbox: Inbox) -> None:
+    def __init__(self, inbox: Inbox, people: People) -> None:
         self._inbox = inbox
+        self._people = people
 
     async def ListNotifications(
         self, request: wire.ListNotificationsRequest, context: Context
@@ -35,9 +37,7 @@ class NotificationServicer(NotificationServiceServicer):
         try:
             before = paging.decode_id(request.page_token, mark)
         except paging.PageTokenInvalidError:
-            fault = Violation("page_token", "is no token of this list", "page_token")
-            text = f"{fault.field}: {fault.description}"
-            await abort(context, bad_request("PAGE_TOKEN_INVALID", text, [fault]))
+            await _refuse_token(context)
         page = await self._inbox.page(
             request.account_id, request.user_id, before, size + 1, unread_only=request.unread_only
         )
@@ -51,6 +51,36 @@ class NotificationServicer(NotificationServiceServicer):
         ids = [FastUUID(raw) for raw in request.notification_ids]
         count = await self._inbox.mark_read(request.account_id, request.user_id, ids)
         return wire.MarkReadResponse(marked=count)
+
+    async def PutUser(self, request: wire.PutUserRequest, context: Context) -> wire.PutUserResponse:
+        sent = request.user
+        user = User(sent.user_id, sent.email, sent.phone, tuple(sent.roles))
+        await self._people.put(request.account_id, user)
+        return wire.PutUserResponse()
+
+    async def DeleteUser(self, request: wire.DeleteUserRequest, context: Context) -> wire.DeleteUserResponse:
+        await self._people.delete(request.account_id, request.user_id)
+        return wire.DeleteUserResponse()
+
+    async def ListUsers(self, request: wire.ListUsersRequest, context: Context) -> wire.ListUsersResponse:
+        mark, size = paging.mark_of(request), paging.size_of(request.page_size)
+        try:
+            after = paging.decode_text(request.page_token, mark)
+        except paging.PageTokenInvalidError:
+            await _refuse_token(context)
+        page = await self._people.page(request.account_id, after, size + 1)
+        return wire.ListUsersResponse(
+            users=[
+                wire.User(user_id=one.user_id, email=one.email, phone=one.phone, roles=one.roles)
+                for one in page[:size]
+            ],
+            next_page_token=paging.encode(page[size - 1].user_id.encode(), mark) if len(page) > size else "",
+        )
+
+
+async def _refuse_token(context: Context) -> Never:
+    fault = Violation("page_token", "is no token of this list", "page_token")
+    await abort(context, bad_request("PAGE_TOKEN_INVALID", "page_token: is no token of this list", [fault]))
 
 
 def _shown(one: Shown) -> wire.Notification:

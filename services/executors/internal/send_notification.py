@@ -1,5 +1,5 @@
-"""Tells the account's own people something: in the application, by e-mail, on Slack, or by a webhook. The
-registry finds ACTION. There is no sms: a text costs, and goes by send_sms, which knows the account's numbers.
+"""Tells the account's own people something: in the application, by e-mail, by a text message, on Slack, or by
+a webhook. The registry finds ACTION.
 
 It is beside the journey, and must not end it: what the channel refuses for good, and what fails still at the
 last of the type's own retries, is a SUCCEEDED whose output says `sent: false` and which `problem`. A failure
@@ -9,7 +9,7 @@ data makes of the text is cut to size rather than refused.
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 import asyncpg
 import structlog
@@ -31,10 +31,11 @@ from services.executors.action import (
 from services.executors.config_faults import is_publishing, is_to_be_rendered
 from services.executors.internal.desk import Channel, Desk
 from services.executors.internal.inbox import IN_APP
-from services.executors.internal.notification import LANE, USER_ID, Notification, Severity
+from services.executors.internal.notification import LANE, Notification, Severity
+from services.executors.internal.people import MOST, Reached, TooManyError
+from services.executors.internal.recipients import Addressed, check, read
 from services.executors.internal.repeats import LONGEST_S
-from services.executors.mail.addresses import deliverable
-from services.executors.providers.provider import ProviderError
+from services.executors.providers.provider import CredentialsRefusedError, ProviderError
 from services.runtime.database import DatabaseUnavailableError
 
 log = structlog.get_logger(__name__)
@@ -44,9 +45,7 @@ _BODY_MAX: Final = 5_000
 _RECIPIENTS_MAX: Final = 50
 _MAX_RETRIES: Final = 3
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
-_USER: Final = re.compile(USER_ID)
 _LOST: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, DatabaseUnavailableError, OSError)
-_ADDRESSED: Final = ("in_app", "email")
 _MENDABLE: Final = (
     ErrorClass.TIMEOUT,
     ErrorClass.RATE_LIMIT,
@@ -80,7 +79,8 @@ class Config(ActionConfig):
         tuple[str, ...],
         Field(
             max_length=_RECIPIENTS_MAX,
-            description="in_app: ids of users; email: addresses; else the account's settings say where.",
+            description="Ids of users, owner (the contact's), role:NAME; email: addresses too; sms: numbers "
+            "too. For slack and webhook the account's settings say where.",
         ),
     ] = ()
     title: Annotated[str, AfterValidator(_title), Field(json_schema_extra={"maxLength": _TITLE_MAX})]
@@ -101,34 +101,40 @@ class Config(ActionConfig):
     def _well_formed(cls, recipients: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if not is_publishing(info):  # of rendered ones, those that are empty are nobody
             return tuple(filter(None, map(str.strip, recipients)))
+        channel = _addressed(info.data.get("channel"))
         for one in recipients:
-            if not is_to_be_rendered(one):
-                _check(info.data.get("channel"), one)
+            if channel is not None and not is_to_be_rendered(one):
+                check(channel, one)
         return recipients
 
     @model_validator(mode="after")
-    def _addressed(self, info: ValidationInfo) -> "Config":
-        if is_publishing(info) and self.channel in _ADDRESSED and not self.recipients:
+    def _has_recipients(self, info: ValidationInfo) -> "Config":
+        if is_publishing(info) and _addressed(self.channel) and not self.recipients:
             raise ValueError(f"{self.channel} needs recipients")
         return self
 
 
-def _check(channel: Literal["in_app", "email", "slack", "webhook"] | None, recipient: str) -> None:
-    """Raises ValueError for what is no recipient of the channel."""
-    if channel == "in_app" and not _USER.fullmatch(recipient):
-        raise ValueError("a recipient is not the id of a user")
-    if channel == "email":
-        deliverable(recipient)
+def _addressed(channel: Channel | None) -> Addressed | None:
+    """The channel, if its notifications go to recipients."""
+    match channel:
+        case "in_app" | "email" | "sms":
+            return channel
+        case _:
+            return None
 
 
 async def run(call: Call[Config], desk: Desk) -> Result:
     """Send it, unless one like it was sent a moment ago."""
-    notification, window_s = _notification(call), call.config.dedup_window_seconds
-    if not window_s:
-        return _beside_the_journey(await _sent(call, notification, desk), call)
-    likeness = desk.repeats.likeness(call.config.channel, notification)
+    reached = await _reached(call, desk)
+    if isinstance(reached, Failed):
+        return _beside_the_journey(reached, call)
+    config = call.config
+    notification = Notification(call.key, config.title, config.body, config.severity, reached.recipients)
+    if not config.dedup_window_seconds:
+        return _beside_the_journey(await _sent(call, notification, reached.unreached, desk), call)
+    likeness = desk.repeats.likeness(config.channel, notification)
     try:
-        if not await desk.repeats.mark(call.key, likeness, window_s):
+        if not await desk.repeats.mark(call.key, likeness, config.dedup_window_seconds):
             return Skipped("DEDUPLICATED", "the same was sent within the window")
     except _LOST:
         text = "what was sent lately cannot be read now"
@@ -136,7 +142,7 @@ async def run(call: Call[Config], desk: Desk) -> Result:
         return _beside_the_journey(failed, call)
     result: Result | None = None
     try:
-        result = await _sent(call, notification, desk)
+        result = await _sent(call, notification, reached.unreached, desk)
     finally:
         unsent = isinstance(result, Failed) and result.certainty is Certainty.NOT_DONE
         if unsent or (result is None and not call.gate.begun):
@@ -155,25 +161,39 @@ async def find(key: EffectKey, refs: Mapping[str, str], desk: Desk) -> Result | 
     return None
 
 
-def _notification(call: Call[Config]) -> Notification:
-    config = call.config
-    recipients = config.recipients if config.channel in _ADDRESSED else ()
-    return Notification(call.key, config.title, config.body, config.severity, recipients)
-
-
-async def _sent(call: Call[Config], notification: Notification, desk: Desk) -> Result:
-    channel = call.config.channel
-    if channel in _ADDRESSED and not notification.recipients:
-        return _refused("NO_RECIPIENT", "there is nobody to tell")
-    if channel == IN_APP and not all(map(_USER.fullmatch, notification.recipients)):
-        return _refused("INVALID_USER", "a recipient is not the id of a user")
+async def _reached(call: Call[Config], desk: Desk) -> Reached | Failed:
+    """Tell whom the recipients mean, or why nobody can be told."""
+    channel = _addressed(call.config.channel)
+    if channel is None:
+        return Reached((), 0)
+    owner = call.contact.get("owner")
     try:
-        way = await desk.way(call.key.account_id, channel)
-        receipt = await way.send(notification, call.gate)
+        named = read(channel, call.config.recipients, owner if isinstance(owner, str) else "")
+    except ValueError as error:
+        return _refused("INVALID_RECIPIENT", str(error))
+    try:
+        reached = await desk.people.reached(call.key.account_id, channel, named)
+    except TooManyError:
+        return _refused("TOO_MANY_RECIPIENTS", f"more than {MOST} users are meant")
+    except _LOST:
+        text = "the account's users cannot be read now"
+        return Failed(ErrorClass.DATABASE, "USERS_UNAVAILABLE", text, Certainty.NOT_DONE)
+    return reached if reached.recipients else _refused("NO_RECIPIENT", "there is nobody to tell")
+
+
+async def _sent(call: Call[Config], notification: Notification, unreached: int, desk: Desk) -> Result:
+    channel = call.config.channel
+    try:
+        async with desk.way(call.key.account_id, channel) as way:
+            receipt = await way.send(notification, call.gate)
     except ProviderError as error:
         return error.failed
+    except CredentialsRefusedError as refused:
+        return refused.failed()
+    unreached += max(len(notification.recipients), 1) - receipt.recipients - receipt.uncertain
+    lacking = {"unreached": unreached, "uncertain": receipt.uncertain}
     output = {"channel": channel, "sent": True, "recipients": receipt.recipients}
-    return succeeded(output, refs=receipt.refs)
+    return succeeded(output | {name: count for name, count in lacking.items() if count}, refs=receipt.refs)
 
 
 def _beside_the_journey(result: Result, call: Call[Config]) -> Result:
@@ -201,17 +221,18 @@ def _refused(code: str, text: str) -> Failed:
 
 ACTION: Final = ActionDefinition(
     name="send_notification",
-    summary="Tells the account's own people: in the application, by e-mail, on Slack, or by a webhook.",
+    summary="Tells the account's own people: in the application, by e-mail or text, Slack, or a webhook.",
     config=Config,
     sample={
         "channel": "in_app",
-        "recipients": ["u1"],
+        "recipients": ["u1", "owner"],
         "title": "A lead has replied",
         "body": "Call back today.",
     },
     delivery=DeliveryClass.UNKEYED_AT_MOST_ONCE,
     run=run,
     find=find,
+    contact_fields=("owner",),
     sensitive_fields=("recipients", "title", "body"),
     max_retries=_MAX_RETRIES,
     lanes=(LANE,),

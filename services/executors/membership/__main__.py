@@ -1,8 +1,10 @@
 """Entry point `python -m services.executors.membership`: ActionExecutor and MembershipService on a server."""
 
+import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 import asyncpg
 from wayfarer.membership.v1.membership_service_pb2_grpc import add_MembershipServiceServicer_to_server
@@ -17,8 +19,11 @@ from services.executors.membership.provider import CHANNEL, CourseProvider
 from services.executors.providers.accounts import ProviderAccounts
 from services.executors.providers.http_exchange import ProviderHttp
 from services.executors.providers.offering import Chosen, Offers
-from services.runtime.config import HostPort, host_ports, number, setting
+from services.runtime.config import HostPort, host_ports, integer, number, setting
 from services.runtime.keyring import Keyring
+from services.runtime.lifecycle import periodic, supervise
+
+_FORGET_EVERY_S: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +42,12 @@ class Settings(FamilySettings):
         default=6.0,
         help="How long each answer of a provider is waited for, in seconds; a grant takes up to four.",
     )
+    course_access_days: int = setting(
+        "WAYFARER_COURSE_ACCESS_DAYS",
+        integer(400, 36_500),
+        default=730,
+        help="How long access that has ended is kept, with its progress; longer than effects are.",
+    )
 
 
 async def open_parts(
@@ -49,7 +60,10 @@ async def open_parts(
     offers: Offers[CourseProvider] = {"thinkific": thinkific.offered(http)}
     chosen: Chosen[CourseProvider] = Chosen(accounts, CHANNEL, offers, BuiltIn(pool))
     stack.callback(chosen.close)
-    servicer = MembershipServicer(Courses(pool, keyring))
+    courses = Courses(pool, keyring)
+    forget = partial(courses.forget, settings.course_access_days)
+    supervise(stack, periodic(_FORGET_EVERY_S, forget, asyncio.Event(), name="access"), "access")
+    servicer = MembershipServicer(courses)
     return Parts(
         chosen,
         (SERVICE,),

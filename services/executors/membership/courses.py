@@ -12,6 +12,8 @@ from services.runtime.keyring import Keyring
 
 PURPOSE: Final = "membership.course"
 
+_FORGOTTEN_AT_ONCE: Final = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Course:
@@ -37,7 +39,7 @@ class Enrollment(NamedTuple):
 
 
 class Courses:
-    """Reads and writes courses, and reads access."""
+    """Reads and writes courses, reads access, and forgets what has long ended."""
 
     def __init__(self, pool: asyncpg.Pool, keyring: Keyring) -> None:
         self._pool = pool
@@ -46,6 +48,7 @@ class Courses:
         self._page = own("page_courses")
         self._page_access = own("page_access")
         self._put_progress = own("put_progress")
+        self._forget = own("forget_access")
 
     async def put(self, account_id: int, course: Course) -> None:
         """Write a course."""
@@ -72,3 +75,7 @@ class Courses:
         """Write how far a contact has come; whether it ever had access."""
         tag = await self._pool.execute(self._put_progress, account_id, contact_id, course, progress)
         return bool(tag != "UPDATE 0")
+
+    async def forget(self, days: int) -> bool:
+        """Drop access that ended longer ago than this, with its progress; True if there may be more."""
+        return len(await self._pool.fetch(self._forget, days)) == _FORGOTTEN_AT_ONCE

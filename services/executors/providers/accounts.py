@@ -1,7 +1,8 @@
 """Which provider each account chose, in the family's database: actions ask it, ProviderService writes it.
 
 An account's choices are read at most every two seconds by each process, so that an action costs no query;
-a change made through this process is seen at once, through another within those two seconds.
+a change made through this process is seen at once, through another within those two seconds. A choice whose
+credentials the provider refused is marked, durably, until it is changed.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from typing import Final, NamedTuple, TypeAlias
 import asyncpg
 import orjson
 
-from services.executors.providers.provider import ProviderAccount
+from services.executors.providers.provider import ProviderAccount, Refusal
 from services.executors.queries import statement
 from services.runtime.keyring import Keyring
 
@@ -43,6 +44,11 @@ class _Kept(NamedTuple):
     reading: "asyncio.Task[Choices]"
 
 
+class _Choosing(NamedTuple):
+    until: float
+    reading: "asyncio.Task[frozenset[int]]"
+
+
 class ProviderAccounts:
     """Reads and writes one family's provider accounts."""
 
@@ -50,9 +56,12 @@ class ProviderAccounts:
         self._pool = pool
         self._keyring = keyring
         self._kept: OrderedDict[int, _Kept] = OrderedDict()
+        self._choosing: dict[str, _Choosing] = {}
         self._read = statement("read_provider_accounts")
+        self._read_choosing = statement("read_choosing_accounts")
         self._write = statement("write_provider_account")
         self._delete = statement("delete_provider_account")
+        self._mark = statement("mark_provider_account")
 
     async def get(self, account_id: int, channel: str) -> ProviderAccount | None:
         """Give an account's choice, at most two seconds old. Raises KeyringError and what the pool raises."""
@@ -67,6 +76,20 @@ class ProviderAccounts:
             if len(self._kept) > _ACCOUNTS_KEPT:
                 self._kept.popitem(last=False)
         return (await asyncio.shield(kept.reading)).get(channel)
+
+    async def choosing(self, channel: str) -> frozenset[int]:
+        """Give the accounts that chose a provider for a channel, as fresh as `get`. Raises as the pool."""
+        now = asyncio.get_running_loop().time()
+        kept = self._choosing.get(channel)
+        if kept is None or kept.until <= now:
+            kept = _Choosing(now + _KEPT_S, asyncio.create_task(self._choosing_now(channel)))
+            self._choosing[channel] = kept
+        try:
+            return await asyncio.shield(kept.reading)
+        except Exception:
+            if self._choosing.get(channel) is kept:
+                del self._choosing[channel]
+            raise
 
     async def list(self, account_id: int) -> list[Listed]:
         """Give an account's choices as they are stored now, by channel."""
@@ -89,7 +112,7 @@ class ProviderAccounts:
             sealed,
             account.revision,
         )
-        self._kept.pop(account.account_id, None)
+        self._forget(account.account_id)
         if revision is None:
             raise ChangedMeanwhileError
         return revision
@@ -97,10 +120,23 @@ class ProviderAccounts:
     async def delete(self, account_id: int, channel: str) -> None:
         """Forget a choice; one that is not there is no error."""
         await self._pool.execute(self._delete, account_id, channel)
-        self._kept.pop(account_id, None)
+        self._forget(account_id)
+
+    async def mark(self, account: ProviderAccount, code: str, meaning: str) -> None:
+        """Note that the provider refuses these credentials, unless the choice is another by now."""
+        choice = (account.account_id, account.channel, account.revision)
+        await self._pool.execute(self._mark, *choice, code, meaning)
+        self._kept.pop(account.account_id, None)
 
     async def _choices(self, account_id: int) -> Choices:
         return {listed.account.channel: listed.account for listed in await self.list(account_id)}
+
+    async def _choosing_now(self, channel: str) -> frozenset[int]:
+        return frozenset(row[0] for row in await self._pool.fetch(self._read_choosing, channel))
+
+    def _forget(self, account_id: int) -> None:
+        self._kept.pop(account_id, None)
+        self._choosing.clear()
 
     def _forget_failed(self, account_id: int, reading: "asyncio.Task[Choices]") -> None:
         kept = self._kept.get(account_id)
@@ -117,4 +153,5 @@ class ProviderAccounts:
             orjson.loads(row["settings"]),
             orjson.loads(opened),
             row["revision"],
+            Refusal(row["refusal_code"], row["refusal"], row["refused_at"]) if row["refused_at"] else None,
         )

@@ -2,8 +2,8 @@
 
 GET /messages shows what came, GET /callbacks what was told; DELETE forgets. `POST /_control/next` makes it
 misbehave (misbehaviour.py), `/_control/callbacks {"repeat": 2, "reverse": true}` tells twice and backwards,
-`/_control/inbound {"from", "text", "mid"}` lets somebody write to us, `/_control/verify` asks whether it is
-us. What a recipient does is in meta_messages.py.
+`/_control/inbound {"from", "text", "mid", "url"}` lets somebody write to us, `/_control/verify` asks whether
+it is us. What a recipient does is in meta_messages.py.
 """
 
 import asyncio
@@ -103,22 +103,21 @@ class _Meta:
     def _event(self, person: str, now: int, **what: object) -> dict[str, object]:
         return {"sender": {"id": person}, "recipient": {"id": self.page_id}, "timestamp": now, **what}
 
-    async def _tell(self, event: Mapping[str, object]) -> int:
-        """Call the webhook, signed; 0 if nobody answered."""
-        if not self.webhook_url:
+    async def _tell(self, event: Mapping[str, object], url: str = "") -> int:
+        """Call the webhook, or another at `url`, signed; 0 if nobody answered."""
+        url = url or self.webhook_url
+        if not url:
             return 0
         entry = {"id": self.page_id, "time": int(time.time() * 1000), "messaging": [event]}
         body = json.dumps({"object": "page", "entry": [entry]}).encode()
         signature = hmac.new(self.app_secret.encode(), body, hashlib.sha256).hexdigest()
         headers = {"X-Hub-Signature-256": f"sha256={signature}", "Content-Type": "application/json"}
         try:
-            async with self._client().post(self.webhook_url, data=body, headers=headers) as response:
+            async with self._client().post(url, data=body, headers=headers) as response:
                 status = response.status
         except (aiohttp.ClientError, TimeoutError, OSError):
             status = 0
-        self.told.append(
-            {"url": self.webhook_url, "body": body.decode(), "headers": headers, "status": status}
-        )
+        self.told.append({"url": url, "body": body.decode(), "headers": headers, "status": status})
         return status
 
     def _client(self) -> aiohttp.ClientSession:
@@ -131,7 +130,8 @@ class _Meta:
         asked = await request.json()
         mid = asked.get("mid") or f"m_{secrets.token_urlsafe(24)}"
         message = {"mid": mid, "text": asked.get("text", ""), "is_echo": bool(asked.get("is_echo"))}
-        status = await self._tell(self._event(asked["from"], int(time.time() * 1000), message=message))
+        event = self._event(asked["from"], int(time.time() * 1000), message=message)
+        status = await self._tell(event, asked.get("url", ""))
         return web.json_response({"mid": mid, "status": status})
 
     async def verify(self, request: web.Request) -> web.Response:

@@ -3,6 +3,7 @@
 `POST /_control/next {"match": "+1555", "times": 1, "status": 429, "code": 20429, "subcode": 0,
 "retry_after": 2}` answers an error; `{"lose": "before"}` cuts the connection and takes nothing,
 `{"lose": "after"}` takes the message first; `{"hang": "before" | "after"}` never answers.
+`{"delay_s": 1.5}` takes the message and answers that much later.
 `DELETE /_control/next` forgets what is left.
 """
 
@@ -52,6 +53,10 @@ class Misbehaviour:
             return take()
         if "lose" in rule or "hang" in rule:
             return await self._lost(request, rule, take)
+        if "delay_s" in rule:
+            taken = take()
+            await asyncio.sleep(float(rule["delay_s"]))
+            return taken
         response = self.refuse(rule.get("status", 500), rule.get("code", 0), rule.get("subcode", 0))
         if "retry_after" in rule:
             response.headers["Retry-After"] = str(rule["retry_after"])

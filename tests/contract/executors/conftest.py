@@ -23,6 +23,7 @@ from wayfarer.notification.v1.notification_service_pb2_grpc import NotificationS
 from services.executors import integrations as integrations_package
 from services.executors.communication.__main__ import Settings as CommunicationSettings
 from services.executors.crm.__main__ import FAMILY as CRM
+from services.executors.crm.__main__ import Settings as CrmSettings
 from services.executors.family import Family, FamilySettings, Parts
 from services.executors.integrations.__main__ import FAMILY as INTEGRATIONS
 from services.executors.integrations.__main__ import Settings as IntegrationsSettings
@@ -42,6 +43,12 @@ from services.runtime.keyring import Keyring
 from tests.contract.executors import oddities
 from tests.contract.executors.crm_world import CrmWorld
 from tests.contract.executors.email_world import ServedSandbox, serve_sandbox
+from tests.contract.executors.leadconnector_world import (
+    LEADCONNECTOR_ANSWER_S,
+    ElsewhereWorld,
+    Location,
+    serve_leadconnector,
+)
 from tests.contract.executors.membership_world import THINKIFIC_ANSWER_S, MembershipWorld, serve_thinkific
 from tests.contract.executors.notification_world import Notices, open_slack
 from tests.contract.executors.oddities.words import Words
@@ -76,9 +83,22 @@ def keyring(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-async def crm(postgres: Postgres, keyring: Path) -> AsyncIterator[Client]:
+async def leadconnector() -> AsyncIterator[Location]:
+    async with serve_leadconnector() as location:
+        yield location
+
+
+@pytest.fixture(scope="session")
+async def crm(postgres: Postgres, keyring: Path, leadconnector: Location) -> AsyncIterator[Client]:
     url = await make_database(postgres, "crm")
-    settings = FamilySettings(database_url=url, keyring=keyring, listen=LOOPBACK, profile="local")
+    settings = CrmSettings(
+        database_url=url,
+        keyring=keyring,
+        listen=LOOPBACK,
+        profile="local",
+        provider_allow=(HostPort("127.0.0.1", leadconnector.port),),
+        provider_answer_s=LEADCONNECTOR_ANSWER_S,
+    )
     async with open_client(CRM, settings, {"url": url}) as client:
         yield client
 
@@ -89,6 +109,12 @@ async def crm_world(crm: Client) -> AsyncIterator[CrmWorld]:
         world = CrmWorld(crm, ContactRecordServiceStub(channel), CrmServiceStub(channel))
         await world.furnish()
         yield world
+
+
+@pytest.fixture(scope="session")
+async def elsewhere(crm_world: CrmWorld, leadconnector: Location) -> AsyncIterator[ElsewhereWorld]:
+    async with open_channel(crm_world.client.address) as channel:
+        yield ElsewhereWorld(crm_world, ProviderServiceStub(channel), leadconnector)
 
 
 @pytest.fixture(scope="session")
@@ -194,15 +220,19 @@ async def sandbox(postgres: Postgres, keyring: Path) -> AsyncIterator[Client]:
 @pytest.fixture(scope="session")
 async def membership(postgres: Postgres, keyring: Path) -> AsyncIterator[MembershipWorld]:
     async with serve_thinkific() as site:
+        url = await make_database(postgres, "membership")
         settings = MembershipSettings(
-            database_url=await make_database(postgres, "membership"),
+            database_url=url,
             keyring=keyring,
             listen=LOOPBACK,
             profile="local",
             provider_allow=(HostPort("127.0.0.1", site.port),),
             provider_answer_s=THINKIFIC_ANSWER_S,
         )
-        async with open_client(MEMBERSHIP, settings) as client, open_channel(client.address) as channel:
+        async with (
+            open_client(MEMBERSHIP, settings, {"url": url}) as client,
+            open_channel(client.address) as channel,
+        ):
             world = MembershipWorld(
                 client, MembershipServiceStub(channel), ProviderServiceStub(channel), site
             )
@@ -217,9 +247,9 @@ def internal(notices: Notices) -> Client:
 
 @pytest.fixture(scope="session")
 async def notices(
-    postgres: Postgres, keyring: Path, mailbox: Mailbox, receiver: Receiver
+    postgres: Postgres, keyring: Path, mailbox: Mailbox, receiver: Receiver, phone: Phone
 ) -> AsyncIterator[Notices]:
-    """The internal family, its inside doors, and Slack's sandbox."""
+    """The internal family, its inside doors, and the sandboxes."""
     url = await make_database(postgres, "internal")
     async with open_slack() as slack:
         settings = InternalSettings(
@@ -230,7 +260,11 @@ async def notices(
             smtp_host=mailbox.host,
             smtp_port=mailbox.port,
             mail_from=Sender("Wayfarer", "no-reply@example.test"),
-            provider_allow=(HostPort("127.0.0.1", slack.port), HostPort("127.0.0.1", receiver.port)),
+            provider_allow=(
+                HostPort("127.0.0.1", slack.port),
+                HostPort("127.0.0.1", receiver.port),
+                *phone.ports(),
+            ),
             provider_answer_s=ANSWER_S,
         )
         async with (
@@ -238,7 +272,7 @@ async def notices(
             open_channel(client.address) as channel,
         ):
             doors = ProviderServiceStub(channel), NotificationServiceStub(channel)
-            yield Notices(client, *doors, slack)
+            yield Notices(client, *doors, slack, phone.twilio)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The surroundings of notification tests: the internal family, its inside doors, and Slack's sandbox."""
+"""The surroundings of notification tests: the internal family, its inside doors, and the sandboxes."""
 
 import itertools
 import json
@@ -17,11 +17,13 @@ from wayfarer.notification.v1.notification_service_pb2_grpc import NotificationS
 from yarl import URL
 
 from services.local.sandboxes.slack import BOT_TOKEN, HOOK, slack_app
+from services.local.sandboxes.twilio import ACCOUNT_SID, AUTH_TOKEN
 from tests.contract.executors.phone_world import Sandbox, serve
 from tests.contract.executors.world import TIMEOUT_S, Client, make_action
 
 ACCOUNTS = itertools.count(5000)
 PACE_S = 3.0
+PROVIDERS = {"slack": "slack", "notify_webhook": "webhook", "sms": "twilio"}
 
 
 @dataclass(slots=True)
@@ -70,6 +72,7 @@ class Notices:
     door: ProviderServiceStub
     inbox: NotificationServiceStub
     slack: ServedSlack
+    twilio: Sandbox
 
     async def put(
         self, account: int, channel: str, settings: Mapping[str, Any], credentials: Mapping[str, Any]
@@ -77,7 +80,7 @@ class Notices:
         request = wire.PutProviderRequest(
             account_id=account,
             channel=channel,
-            provider="slack" if channel == "slack" else "webhook",
+            provider=PROVIDERS[channel],
             settings=json.dumps(settings).encode(),
             credentials=json.dumps(credentials).encode(),
         )
@@ -102,6 +105,24 @@ class Notices:
         await self.put(account, "notify_webhook", {"url": url}, credentials)
         return account
 
+    async def texting(self, sender: str = "+15005550006") -> int:
+        """An account that texts through Twilio."""
+        account = next(ACCOUNTS)
+        settings = {"account_sid": ACCOUNT_SID, "base_url": self.twilio.url}
+        settings |= {"from_number": sender} if sender else {}
+        await self.put(account, "sms", settings, {"auth_token": AUTH_TOKEN})
+        return account
+
+    async def user(self, account: int, user_id: str, *roles: str, email: str = "", phone: str = "") -> None:
+        """Write how a user is reached."""
+        user = shown.User(user_id=user_id, email=email, phone=phone, roles=roles)
+        await self.inbox.PutUser(shown.PutUserRequest(account_id=account, user=user), timeout=TIMEOUT_S)
+
+    async def users(self, account: int, **asked: Any) -> tuple[list[shown.User], str]:
+        request = shown.ListUsersRequest(account_id=account, **asked)
+        page = await self.inbox.ListUsers(request, timeout=TIMEOUT_S)
+        return list(page.users), page.next_page_token
+
     async def listed(self, account: int, user: str, **asked: Any) -> tuple[list[shown.Notification], str]:
         request = shown.ListNotificationsRequest(account_id=account, user_id=user, **asked)
         page = await self.inbox.ListNotifications(request, timeout=TIMEOUT_S)
@@ -115,7 +136,8 @@ class Notices:
 
 def notification(account: int, channel: str, title: str, **more: Any) -> action_pb2.Action:
     """One attempt; `attempt`, `fence` and the like go to the action, the rest to the config."""
-    own = {name: more.pop(name) for name in ("attempt", "fence", "execution_id") if name in more}
+    names = ("attempt", "fence", "execution_id", "contact")
+    own = {name: more.pop(name) for name in names if name in more}
     config = {"channel": channel, "title": title, "body": "Call back today."} | more
     action = make_action("send_notification", config, **own)
     action.account_id = account

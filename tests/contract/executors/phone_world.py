@@ -16,8 +16,8 @@ from services.executors import communication
 from services.executors.communication.__main__ import Settings, Tools, equip
 from services.executors.communication.meta import Meta
 from services.executors.communication.senders import Senders
-from services.executors.communication.twilio import Twilio
 from services.executors.family import Family, Parts
+from services.executors.phone.twilio import Twilio
 from services.executors.providers.accounts import ProviderAccounts
 from services.executors.providers.provider import (
     Callback,
@@ -63,10 +63,12 @@ class Told:
         assert self.senders is not None
         client: Twilio | Meta
         if request.match_info["provider"] == "meta":
-            client = await self.senders.for_(ACCOUNT, "messenger")
+            async with self.senders.acting(ACCOUNT, "messenger") as client:
+                pass
         else:
             channel = cast(Literal["sms", "voice"], request.match_info["channel"])
-            client = await self.senders.for_(ACCOUNT, channel)
+            async with self.senders.acting(ACCOUNT, channel) as client:
+                pass
         headers = {name.lower(): value for name, value in request.headers.items()}
         callback = Callback(
             request.method,

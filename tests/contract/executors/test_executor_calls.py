@@ -17,8 +17,8 @@ from wayfarer.action.v1 import action_executor_pb2 as wire
 from wayfarer.action.v1 import action_pb2
 
 from services.executors.action import EffectKey, Failed, Succeeded
-from services.executors.communication.twilio import call_result, result_of
-from services.executors.communication.twilio_callbacks import CallState
+from services.executors.phone.twilio import call_result, result_of
+from services.executors.phone.twilio_callbacks import CallState
 from tests.contract.executors.phone_world import BARE_ACCOUNT, Phone
 from tests.contract.executors.test_executor_sms import kind_of
 from tests.contract.executors.world import ACCOUNT, TIMEOUT_S, Client, make_action

@@ -155,9 +155,13 @@ async def test_the_last_retry_gives_up_without_ending_the_journey(notices: Notic
     ("channel", "recipients", "problem"),
     [
         ("in_app", ["", " "], "NO_RECIPIENT"),
-        ("in_app", ["no user"], "INVALID_USER"),
-        ("email", ["nobody"], "INVALID_ADDRESS"),
+        ("in_app", ["no user"], "INVALID_RECIPIENT"),
+        ("email", ["ada@"], "INVALID_RECIPIENT"),
+        ("email", ["nobody"], "NO_RECIPIENT"),
         ("email", [], "NO_RECIPIENT"),
+        ("in_app", ["owner"], "NO_RECIPIENT"),
+        ("sms", ["+49"], "INVALID_RECIPIENT"),
+        ("sms", ["role:nobody"], "NO_RECIPIENT"),
     ],
 )
 async def test_recipients_that_a_contacts_data_made(

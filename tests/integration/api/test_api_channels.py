@@ -187,6 +187,17 @@ async def test_a_call_is_pending_until_the_provider_tells_how_it_ended(world: Wo
     assert "call_completed" in await event_types(phoning, contact.id)
 
 
+async def test_a_word_that_is_quicker_than_the_answer_is_heard(world: World, phoning: Client) -> None:
+    """The call is over before the provider has answered that it took it: no minute is waited for the next look."""
+    number = a_number()
+    contact = await phoning.contact(phone=number)
+    await sandbox(world, "/twilio/_control/next", {"match": number, "delay_s": 2.0})
+    call = {"id": "call", "type": "make_call", "config": {"text": "Hello"}}
+    log = await completed(phoning, await phoning.publish(workflow_of(call)), contact.id)
+    pending, done = (e for e in log if e.event in ("action_pending", "action_completed"))
+    assert (done.time.ToDatetime() - pending.time.ToDatetime()).total_seconds() < 30
+
+
 async def test_messenger_goes_to_the_page_scoped_id(world: World, phoning: Client) -> None:
     person = str(uuid4().int % 10**15)
     contact = await phoning.contact(fields=struct({"messenger_id": person}))

@@ -122,6 +122,23 @@ async def test_transactional_mail_and_a_workflow_that_says_off_pass_quiet_hours(
         assert len(await world.mails_to(address)) == 1
 
 
+async def test_suppressed_copies_are_left_out_and_told(world: World, client: Client) -> None:
+    """R-SEND: an address in cc or bcc that nothing may be sent to gets nothing; everybody else does."""
+    address, kept, complained, bounced = (somebody() for _ in range(4))
+    for one in (complained, bounced):
+        request = pb.SuppressAddressRequest(channel=EMAIL, address=one.upper(), reason="HARD_BOUNCE")
+        await client.call(client.consents.SuppressAddress, request)
+    contact = await client.contact(email=address)
+    workflow = await client.publish(mailing(cc=[complained, kept], bcc=[f"{{{{ '{bounced}' }}}}"]))
+    log = await ended(client, (await client.start(workflow, contact.id)).execution.id)
+    evidence = entry(log, "send_allowed")
+    assert (evidence["copies_dropped"], evidence["copies_reasons"]) == ("2", "HARD_BOUNCE")
+    (mail,) = await world.mails_to(address)
+    assert sorted(mail["to"]) == sorted([address, kept])
+    assert complained not in str(mail)
+    assert not any((await client.verify()).values())
+
+
 async def test_a_consent_withdrawn_while_it_waits_holds(world: World, client: Client) -> None:
     """A message already on its way through a wait is not sent; the steps after it are run."""
     address = somebody()

@@ -76,3 +76,23 @@ async def test_templates_are_read_listed_and_checked(client: Client, other: Clie
     assert "steps[0].config" in str((await refused(client.publish(mailing("empty")))).rules)
     unknown = put(client, "x", "send_pigeon", subject="x")
     assert (await refused(unknown)).rules == {"action_type": "unknown_type"}
+
+
+async def test_publishing_asks_the_executors_of_the_templates_of_now(client: Client) -> None:
+    """R-ACT: a template that only its executor can tell is faulty is refused when the draft is published."""
+    await put(client, "hello", subject="Hi", text="Hello", reply_to="office@example.com")
+    first = await client.apply(mailing("hello"))
+    await put(client, "hello", subject="Hi", text="Hello", reply_to="nobody")
+    request = workflow_pb.PublishWorkflowRequest(workflow="templated", request_id=str(uuid4()))
+    refusal = await refused(client.call(client.workflows.PublishWorkflow, request))
+    assert refusal.reason == "WORKFLOW_INVALID"
+    assert set(refusal.rules) == {"steps[0].config.reply_to"}
+    shown = await client.call(
+        client.workflows.GetWorkflow, workflow_pb.GetWorkflowRequest(workflow="templated")
+    )
+    assert shown.workflow == first.workflow
+    await put(client, "hello", subject="Hi", text="Hello", reply_to="office@example.com")
+    answer = await client.call(client.workflows.PublishWorkflow, request)
+    assert answer.workflow.published_version == 1
+    await put(client, "hello", subject="Hi", text="Hello", reply_to="nobody")
+    assert await client.call(client.workflows.PublishWorkflow, request) == answer

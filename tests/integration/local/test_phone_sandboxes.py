@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from services.executors.communication.twilio_callbacks import signature
+from services.executors.phone.twilio_callbacks import signature
 from services.local.sandboxes.meta import PAGE_ID, PAGE_TOKEN, meta_app
 from services.local.sandboxes.twilio import ACCOUNT_SID, AUTH_TOKEN, twilio_app
 from services.local.sandboxes.twilio_callbacks import Courier

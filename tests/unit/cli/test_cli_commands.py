@@ -154,3 +154,17 @@ def test_help_needs_no_grpc() -> None:
 
 def test_the_demo_finds_its_workflow() -> None:
     assert (Path(__file__).parents[3] / "examples" / "welcome.yaml").is_file()
+
+
+@pytest.mark.parametrize("given", [["push"], ["push=127.0.0.1"], ["push=h:1", "push=h:2"], ["P=h:1"]])
+async def test_up_refuses_what_is_no_executor(world: World, given: list[str]) -> None:
+    """R-ACT: a family that cannot be reached is wrong usage, before anything is started."""
+    result = await world.run("up", *(word for one in given for word in ("--executor", one)))
+    assert result.exit_code == 2
+    assert "--executor" in result.output
+
+
+async def test_up_refuses_an_executor_that_has_the_name_of_its_own(world: World, tmp_path: Path) -> None:
+    result = await world.run("up", "--executor", "crm=127.0.0.1:7790", "--state-dir", str(tmp_path / "home"))
+    assert result.exit_code == 1
+    assert not (tmp_path / "home").exists()

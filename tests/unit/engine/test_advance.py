@@ -16,6 +16,7 @@ from execution_engine.definition.program import END
 from execution_engine.model import BlockedOn, ErrorClass, Failure, LogRow, OutcomeCode, Status
 from execution_engine.moves import Hold
 from execution_engine.outcome import (
+    NEEDS_REAUTHORISATION,
     Certainty,
     Claimed,
     Deferred,
@@ -30,6 +31,7 @@ from execution_engine.outcome import (
     Unreachable,
 )
 from execution_engine.run import Run
+from execution_engine.signals import SignalKind, signal
 from execution_engine.states import LEGAL
 from tests.unit.engine.world import NOW, events, new_run, verify_chain
 
@@ -65,6 +67,52 @@ def test_steps_run_in_order_and_end_completed() -> None:
     ]
     assert [row.step_id for row in rows] == ["tag", "mail", ""]
     assert (run.status, run.step, run.steps_run, run.reason) == (Status.COMPLETED, END, 2, "completed")
+
+
+def refusal() -> Deferred:
+    refused = Failure(ErrorClass.UNSPECIFIED, "twilio", NEEDS_REAUTHORISATION, "new credentials are needed")
+    return Deferred(900.0, refused)
+
+
+@pytest.mark.parametrize("on_error", [None, "retry"])
+def test_a_refused_account_is_waited_for_without_a_retry_spent(on_error: str | None) -> None:
+    """R-ERR-1, R-STATE-2: WAITING, with the reason and with who refuses; then the same visit goes on."""
+    run = new_run([{**MAIL, **({"on_error": on_error} if on_error else {})}])
+    rows = drive(run, FIRST, refusal())
+    assert events(rows) == ["action_started", "action_deferred"]
+    assert (run.status, run.blocked_on, run.blocked_by) == (
+        Status.WAITING,
+        BlockedOn.REAUTHORISATION,
+        "twilio",
+    )
+    assert (run.wake_at, run.failures, run.visit) == (NOW + timedelta(seconds=901), 0, 1)
+    advance(run, Claimed(Status.WAITING, run.blocked_on), NOW + timedelta(seconds=902), 0.5)
+    assert (run.status, run.blocked_by, run.attempt_open, run.visit) == (Status.ACTIVE, "", True, 1)
+
+
+@pytest.mark.parametrize(
+    ("on_error", "status", "ran"),
+    [
+        ("skip", Status.ACTIVE, "tag"),
+        ("fail", Status.FAILED, "mail"),
+        ({"go_to": "tag"}, Status.ACTIVE, "tag"),
+    ],
+)
+def test_a_step_that_says_what_else_to_do_does_not_wait(on_error: Any, status: Status, ran: str) -> None:
+    """R-ERR-1: `on_error` of a step goes before the wait."""
+    run = new_run([{**MAIL, "on_error": on_error}, TAG])
+    drive(run, FIRST, refusal())
+    assert run.program is not None
+    assert (run.status, run.program.steps[run.step].id) == (status, ran)
+    if status is Status.FAILED:
+        assert run.reason == "authentication"
+        assert orjson.loads(run.failure or "")["class"] == ErrorClass.AUTHENTICATION
+
+
+def test_any_other_deferral_is_one() -> None:
+    run = new_run([MAIL])
+    drive(run, FIRST, Deferred(5.0))
+    assert (run.status, run.blocked_on) == (Status.WAITING, BlockedOn.DEFERRAL)
 
 
 def test_an_attempt_is_counted_before_it_runs() -> None:
@@ -180,12 +228,37 @@ def test_an_unknown_outcome_is_shown_and_never_resent(on_unknown: str, status: S
     assert any(row.outcome is OutcomeCode.UNKNOWN for row in rows)
 
 
+@pytest.mark.parametrize(
+    ("on_unknown", "status"),
+    [("continue", Status.COMPLETED), ("fail", Status.FAILED), ("hold", Status.PAUSED)],
+)
+def test_what_must_not_be_tried_again_is_not_whatever_its_type(on_unknown: str, status: Status) -> None:
+    """R-ACT: an executor may know of one attempt what its type cannot say of all."""
+    run = new_run([TAG | {"on_unknown": on_unknown}])
+    in_doubt = Failed(failure(ErrorClass.INDETERMINATE), Certainty.INDETERMINATE, final=True)
+    rows = drive(run, FIRST, in_doubt)
+    assert run.status is status
+    assert "outcome_unknown" in events(rows)
+    assert "retry_scheduled" not in events(rows)
+
+
 def test_at_least_once_runs_again_when_unknown() -> None:
     run = new_run([HOOK])
     advance(run, FIRST, NOW, 0.5)
     result = advance(run, Unknown(), NOW, 0.5)
     assert result.begin is not None
     assert run.attempt == 2
+
+
+def test_a_providers_word_that_came_before_its_answer_is_asked_for_at_once() -> None:
+    run = new_run([HOOK])
+    drive(run, FIRST)
+    run.signals = [signal(SignalKind.RECHECK)]
+    advance(run, Pending(60.0), NOW, 0.5)
+    assert (run.blocked_on, run.wake_at, run.signals) == (BlockedOn.PENDING, NOW, [])
+    run.status = Status.ACTIVE
+    advance(run, Pending(60.0), NOW, 0.5)
+    assert run.wake_at == NOW + timedelta(seconds=60)
 
 
 def test_a_recovered_run_asks_before_it_repeats() -> None:

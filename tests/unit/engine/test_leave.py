@@ -56,7 +56,7 @@ def test_leave_is_logged_before_the_attempt_begins() -> None:
 
 
 def test_without_facts_or_with_an_unread_address_it_is_decided_again() -> None:
-    for run, foreign in ((messaging(None), ""), (messaging(Facts(rev=1)), ADDRESS)):
+    for run, foreign in ((messaging(None), ()), (messaging(Facts(rev=1)), (ADDRESS,))):
         result = claimed(run)
         assert result.refresh
         assert run.foreign == foreign

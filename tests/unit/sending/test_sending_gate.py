@@ -4,13 +4,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from execution_engine.calendar.zones import wall_clock
 from execution_engine.model import BlockedOn, LogEvent
-from execution_engine.sending.channels import Category, Channel, Message, message_of
+from execution_engine.sending.channels import Category, Channel, Message, message_of, without
 from execution_engine.sending.effects import Suppress, effect_of
 from execution_engine.sending.facts import Consent, Facts, Sent, Suppression
 from execution_engine.sending.gate import Allowed, Later, Place, Refused, Unread, Verdict, judge
@@ -113,6 +114,33 @@ def test_a_suppression_holds_for_its_channel_category_address_and_time() -> None
 def test_an_address_that_was_not_read_is_asked_for() -> None:
     foreign = Message(Channel.EMAIL, Category.MARKETING, "boss@example.com")
     assert asked(facts(), what=foreign) == Unread()
+
+
+def test_a_copy_that_is_suppressed_is_dropped_and_told() -> None:
+    """R-SEND: cc and bcc are judged; the message goes without those that nothing may be sent to."""
+    copied = Message(Channel.EMAIL, Category.MARKETING, ADDRESS, ("boss@example.com", "aide@example.com"))
+    assert asked(facts(), what=copied) == Unread()
+    hashes = {ADDRESS: HASH, "boss@example.com": b"b" * 16, "aide@example.com": b"a" * 16}
+    bounced = Suppression(Channel.EMAIL, b"b" * 16, None, "HARD_BOUNCE", None)
+    verdict = asked(Facts(rev=1, hashes=hashes, suppressions=(bounced,)), what=copied)
+    assert isinstance(verdict, Allowed)
+    assert verdict.dropped == ("boss@example.com",)
+    assert (verdict.evidence["copies_dropped"], verdict.evidence["copies_reasons"]) == ("1", "HARD_BOUNCE")
+    other = Suppression(Channel.EMAIL, b"b" * 16, Category.TRANSACTIONAL, "HARD_BOUNCE", None)
+    passed = asked(Facts(rev=1, hashes=hashes, suppressions=(other,)), what=copied)
+    assert isinstance(passed, Allowed)
+    assert not passed.dropped
+    assert "copies_dropped" not in passed.evidence
+
+
+def test_copies_are_read_from_cc_and_bcc_and_taken_out_of_them() -> None:
+    """R-SEND: each address once, of e-mails only; what is no list of texts has none."""
+    config = b'{"cc":[" a@b.c ","","x@y.z"],"bcc":["x@y.z"],"text":"t"}'
+    assert message_of(Channel.EMAIL, config, {}).copies == ("a@b.c", "x@y.z")
+    assert message_of(Channel.SMS, config, {}).copies == ()
+    assert message_of(Channel.EMAIL, b'{"cc":"a@b.c","bcc":[1]}', {}).copies == ()
+    left = orjson.loads(without(Channel.EMAIL, config, ("x@y.z",)))
+    assert left == {"cc": [" a@b.c ", ""], "bcc": [], "text": "t"}
 
 
 def test_a_message_takes_its_category_and_address_from_config_and_contact() -> None:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,wayfarer/crm/v1/contact_record_service.proto\x12\x0fwayfarer.crm.v1\x1a\x1b\x62uf/validate/validate.proto\"g\n\rContactRecord\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x1b\n\ncontact_id\x18\x02 \x01(\x0c\x42\x07\xbaH\x04z\x02h\x10\x12\x17\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80\x08\x12\x0c\n\x04tags\x18\x04 \x03(\t\"\xab\x01\n\x10PutRecordRequest\x12\x36\n\x06record\x18\x01 \x01(\x0b\x32\x1e.wayfarer.crm.v1.ContactRecordB\x06\xbaH\x03\xc8\x01\x01\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x1c\n\x05\x65mail\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc0\x02H\x00\x88\x01\x01\x12\x1b\n\x05phone\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18 H\x01\x88\x01\x01\x42\x08\n\x06_emailB\x08\n\x06_phone\"\x13\n\x11PutRecordResponse\"\xfc\x01\n\x12PatchRecordRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x1b\n\ncontact_id\x18\x02 \x01(\x0c\x42\x07\xbaH\x04z\x02h\x10\x12\x18\n\x05patch\x18\x03 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80\x08\x12\x0c\n\x04tags\x18\x04 \x03(\t\x12\x14\n\x0creplace_tags\x18\x05 \x01(\x08\x12\x16\n\x0ereplace_fields\x18\x06 \x01(\x08\x12\x10\n\x08revision\x18\x07 \x01(\x03\x12\x1c\n\x05\x65mail\x18\x08 \x01(\tB\x08\xbaH\x05r\x03\x18\xc0\x02H\x00\x88\x01\x01\x12\x1b\n\x05phone\x18\t \x01(\tB\x07\xbaH\x04r\x02\x18 H\x01\x88\x01\x01\x42\x08\n\x06_emailB\x08\n\x06_phone\"E\n\x13PatchRecordResponse\x12.\n\x06record\x18\x01 \x01(\x0b\x32\x1e.wayfarer.crm.v1.ContactRecord\"M\n\x16\x42\x61tchGetRecordsRequest\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x01 \x03(\x03\x12\x1e\n\x0b\x63ontact_ids\x18\x02 \x03(\x0c\x42\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\"J\n\x17\x42\x61tchGetRecordsResponse\x12/\n\x07records\x18\x01 \x03(\x0b\x32\x1e.wayfarer.crm.v1.ContactRecord\"F\n\x13\x44\x65leteRecordRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x1b\n\ncontact_id\x18\x02 \x01(\x0c\x42\x07\xbaH\x04z\x02h\x10\"\x16\n\x14\x44\x65leteRecordResponse2\x87\x03\n\x14\x43ontactRecordService\x12R\n\tPutRecord\x12!.wayfarer.crm.v1.PutRecordRequest\x1a\".wayfarer.crm.v1.PutRecordResponse\x12X\n\x0bPatchRecord\x12#.wayfarer.crm.v1.PatchRecordRequest\x1a$.wayfarer.crm.v1.PatchRecordResponse\x12\x64\n\x0f\x42\x61tchGetRecords\x12\'.wayfarer.crm.v1.BatchGetRecordsRequest\x1a(.wayfarer.crm.v1.BatchGetRecordsResponse\x12[\n\x0c\x44\x65leteRecord\x12$.wayfarer.crm.v1.DeleteRecordRequest\x1a%.wayfarer.crm.v1.DeleteRecordResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,wayfarer/crm/v1/contact_record_service.proto\x12\x0fwayfarer.crm.v1\x1a\x1b\x62uf/validate/validate.proto\"v\n\rContactRecord\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x1b\n\ncontact_id\x18\x02 \x01(\x0c\x42\x07\xbaH\x04z\x02h\x10\x12\x17\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80\x08\x12\x0c\n\x04tags\x18\x04 \x03(\t\x12\r\n\x05owner\x18\x05 \x01(\t\"\xab\x01\n\x10PutRecordRequest\x12\x36\n\x06record\x18\x01 \x01(\x0b\x32\x1e.wayfarer.crm.v1.ContactRecordB\x06\xbaH\x03\xc8\x01\x01\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x1c\n\x05\x65mail\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc0\x02H\x00\x88\x01\x01\x12\x1b\n\x05phone\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18 H\x01\x88\x01\x01\x42\x08\n\x06_emailB\x08\n\x06_phone\"\x13\n\x11PutRecordResponse\"\xfc\x01\n\x12PatchRecordRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x1b\n\ncontact_id\x18\x02 \x01(\x0c\x42\x07\xbaH\x04z\x02h\x10\x12\x18\n\x05patch\x18\x03 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80\x08\x12\x0c\n\x04tags\x18\x04 \x03(\t\x12\x14\n\x0creplace_tags\x18\x05 \x01(\x08\x12\x16\n\x0ereplace_fields\x18\x06 \x01(\x08\x12\x10\n\x08revision\x18\x07 \x01(\x03\x12\x1c\n\x05\x65mail\x18\x08 \x01(\tB\x08\xbaH\x05r\x03\x18\xc0\x02H\x00\x88\x01\x01\x12\x1b\n\x05phone\x18\t \x01(\tB\x07\xbaH\x04r\x02\x18 H\x01\x88\x01\x01\x42\x08\n\x06_emailB\x08\n\x06_phone\"E\n\x13PatchRecordResponse\x12.\n\x06record\x18\x01 \x01(\x0b\x32\x1e.wayfarer.crm.v1.ContactRecord\"M\n\x16\x42\x61tchGetRecordsRequest\x12\x13\n\x0b\x61\x63\x63ount_ids\x18\x01 \x03(\x03\x12\x1e\n\x0b\x63ontact_ids\x18\x02 \x03(\x0c\x42\t\xbaH\x06\x92\x01\x03\x10\xe8\x07\"J\n\x17\x42\x61tchGetRecordsResponse\x12/\n\x07records\x18\x01 \x03(\x0b\x32\x1e.wayfarer.crm.v1.ContactRecord\"F\n\x13\x44\x65leteRecordRequest\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x1b\n\ncontact_id\x18\x02 \x01(\x0c\x42\x07\xbaH\x04z\x02h\x10\"\x16\n\x14\x44\x65leteRecordResponse2\x87\x03\n\x14\x43ontactRecordService\x12R\n\tPutRecord\x12!.wayfarer.crm.v1.PutRecordRequest\x1a\".wayfarer.crm.v1.PutRecordResponse\x12X\n\x0bPatchRecord\x12#.wayfarer.crm.v1.PatchRecordRequest\x1a$.wayfarer.crm.v1.PatchRecordResponse\x12\x64\n\x0f\x42\x61tchGetRecords\x12\'.wayfarer.crm.v1.BatchGetRecordsRequest\x1a(.wayfarer.crm.v1.BatchGetRecordsResponse\x12[\n\x0c\x44\x65leteRecord\x12$.wayfarer.crm.v1.DeleteRecordRequest\x1a%.wayfarer.crm.v1.DeleteRecordResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,23 +55,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELETERECORDREQUEST'].fields_by_name['contact_id']._loaded_options = None
   _globals['_DELETERECORDREQUEST'].fields_by_name['contact_id']._serialized_options = b'\272H\004z\002h\020'
   _globals['_CONTACTRECORD']._serialized_start=94
-  _globals['_CONTACTRECORD']._serialized_end=197
-  _globals['_PUTRECORDREQUEST']._serialized_start=200
-  _globals['_PUTRECORDREQUEST']._serialized_end=371
-  _globals['_PUTRECORDRESPONSE']._serialized_start=373
-  _globals['_PUTRECORDRESPONSE']._serialized_end=392
-  _globals['_PATCHRECORDREQUEST']._serialized_start=395
-  _globals['_PATCHRECORDREQUEST']._serialized_end=647
-  _globals['_PATCHRECORDRESPONSE']._serialized_start=649
-  _globals['_PATCHRECORDRESPONSE']._serialized_end=718
-  _globals['_BATCHGETRECORDSREQUEST']._serialized_start=720
-  _globals['_BATCHGETRECORDSREQUEST']._serialized_end=797
-  _globals['_BATCHGETRECORDSRESPONSE']._serialized_start=799
-  _globals['_BATCHGETRECORDSRESPONSE']._serialized_end=873
-  _globals['_DELETERECORDREQUEST']._serialized_start=875
-  _globals['_DELETERECORDREQUEST']._serialized_end=945
-  _globals['_DELETERECORDRESPONSE']._serialized_start=947
-  _globals['_DELETERECORDRESPONSE']._serialized_end=969
-  _globals['_CONTACTRECORDSERVICE']._serialized_start=972
-  _globals['_CONTACTRECORDSERVICE']._serialized_end=1363
+  _globals['_CONTACTRECORD']._serialized_end=212
+  _globals['_PUTRECORDREQUEST']._serialized_start=215
+  _globals['_PUTRECORDREQUEST']._serialized_end=386
+  _globals['_PUTRECORDRESPONSE']._serialized_start=388
+  _globals['_PUTRECORDRESPONSE']._serialized_end=407
+  _globals['_PATCHRECORDREQUEST']._serialized_start=410
+  _globals['_PATCHRECORDREQUEST']._serialized_end=662
+  _globals['_PATCHRECORDRESPONSE']._serialized_start=664
+  _globals['_PATCHRECORDRESPONSE']._serialized_end=733
+  _globals['_BATCHGETRECORDSREQUEST']._serialized_start=735
+  _globals['_BATCHGETRECORDSREQUEST']._serialized_end=812
+  _globals['_BATCHGETRECORDSRESPONSE']._serialized_start=814
+  _globals['_BATCHGETRECORDSRESPONSE']._serialized_end=888
+  _globals['_DELETERECORDREQUEST']._serialized_start=890
+  _globals['_DELETERECORDREQUEST']._serialized_end=960
+  _globals['_DELETERECORDRESPONSE']._serialized_start=962
+  _globals['_DELETERECORDRESPONSE']._serialized_end=984
+  _globals['_CONTACTRECORDSERVICE']._serialized_start=987
+  _globals['_CONTACTRECORDSERVICE']._serialized_end=1378
 # @@protoc_insertion_point(module_scope)

@@ -30,12 +30,15 @@ class ContactRecord(_message.Message):
     CONTACT_ID_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
     account_id: _builtins.int
     """The account."""
     contact_id: _builtins.bytes
     """The contact's UUID, 16 raw bytes."""
     data: _builtins.bytes
     """first_name, last_name, time_zone and the account's own fields (under "fields"), a JSON object."""
+    owner: _builtins.str
+    """The user who owns the contact, empty for nobody; read only: assign_to_user writes it."""
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Tags."""
@@ -47,10 +50,11 @@ class ContactRecord(_message.Message):
         contact_id: _builtins.bytes = ...,
         data: _builtins.bytes = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
+        owner: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "contact_id", b"contact_id", "data", b"data", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "contact_id", b"contact_id", "data", b"data", "owner", b"owner", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3wayfarer/notification/v1/notification_service.proto\x12\x18wayfarer.notification.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xda\x01\n\x0cNotification\x12\x17\n\x0fnotification_id\x18\x01 \x01(\x0c\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04\x62ody\x18\x03 \x01(\t\x12\x34\n\x08severity\x18\x04 \x01(\x0e\x32\".wayfarer.notification.v1.Severity\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tread_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc5\x01\n\x18ListNotificationsRequest\x12\x1b\n\naccount_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12:\n\x07user_id\x18\x02 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$\x12\x13\n\x0bunread_only\x18\x03 \x01(\x08\x12\x1d\n\tpage_size\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"s\n\x19ListNotificationsResponse\x12=\n\rnotifications\x18\x01 \x03(\x0b\x32&.wayfarer.notification.v1.Notification\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x97\x01\n\x0fMarkReadRequest\x12\x1b\n\naccount_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12:\n\x07user_id\x18\x02 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$\x12+\n\x10notification_ids\x18\x03 \x03(\x0c\x42\x11\xbaH\x0e\x92\x01\x0b\x08\x01\x10\xe8\x07\"\x04z\x02h\x10\"\"\n\x10MarkReadResponse\x12\x0e\n\x06marked\x18\x01 \x01(\x05*d\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x11\n\rSEVERITY_INFO\x10\x01\x12\x14\n\x10SEVERITY_WARNING\x10\x02\x12\x15\n\x11SEVERITY_CRITICAL\x10\x03\x32\xf6\x01\n\x13NotificationService\x12|\n\x11ListNotifications\x12\x32.wayfarer.notification.v1.ListNotificationsRequest\x1a\x33.wayfarer.notification.v1.ListNotificationsResponse\x12\x61\n\x08MarkRead\x12).wayfarer.notification.v1.MarkReadRequest\x1a*.wayfarer.notification.v1.MarkReadResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3wayfarer/notification/v1/notification_service.proto\x12\x18wayfarer.notification.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xda\x01\n\x0cNotification\x12\x17\n\x0fnotification_id\x18\x01 \x01(\x0c\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04\x62ody\x18\x03 \x01(\t\x12\x34\n\x08severity\x18\x04 \x01(\x0e\x32\".wayfarer.notification.v1.Severity\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tread_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc5\x01\n\x18ListNotificationsRequest\x12\x1b\n\naccount_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12:\n\x07user_id\x18\x02 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$\x12\x13\n\x0bunread_only\x18\x03 \x01(\x08\x12\x1d\n\tpage_size\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"s\n\x19ListNotificationsResponse\x12=\n\rnotifications\x18\x01 \x03(\x0b\x32&.wayfarer.notification.v1.Notification\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x97\x01\n\x0fMarkReadRequest\x12\x1b\n\naccount_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12:\n\x07user_id\x18\x02 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$\x12+\n\x10notification_ids\x18\x03 \x03(\x0c\x42\x11\xbaH\x0e\x92\x01\x0b\x08\x01\x10\xe8\x07\"\x04z\x02h\x10\"\"\n\x10MarkReadResponse\x12\x0e\n\x06marked\x18\x01 \x01(\x05\"\x9d\x02\n\x04User\x12\x88\x01\n\x07user_id\x18\x01 \x01(\tBw\xbaHtr+2\"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$Z\x05owner\xba\x01\x44\n\x0cuser_id.role\x12\x19must not begin with role:\x1a\x19!this.startsWith(\'role:\')\x12\x19\n\x05\x65mail\x18\x02 \x01(\tB\n\xbaH\x07r\x02`\x01\xd8\x01\x01\x12-\n\x05phone\x18\x03 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^(\\+[1-9][0-9]{6,14})?$\x12@\n\x05roles\x18\x04 \x03(\tB1\xbaH.\x92\x01+\x10\x14\x18\x01\"%r#2!^[A-Za-z0-9][A-Za-z0-9_.-]{0,58}$\"c\n\x0ePutUserRequest\x12\x1b\n\naccount_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12\x34\n\x04user\x18\x02 \x01(\x0b\x32\x1e.wayfarer.notification.v1.UserB\x06\xbaH\x03\xc8\x01\x01\"\x11\n\x0fPutUserResponse\"l\n\x11\x44\x65leteUserRequest\x12\x1b\n\naccount_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12:\n\x07user_id\x18\x02 \x01(\tB)\xbaH&r$2\"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$\"\x14\n\x12\x44\x65leteUserResponse\"l\n\x10ListUsersRequest\x12\x1b\n\naccount_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"[\n\x11ListUsersResponse\x12-\n\x05users\x18\x01 \x03(\x0b\x32\x1e.wayfarer.notification.v1.User\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*d\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x11\n\rSEVERITY_INFO\x10\x01\x12\x14\n\x10SEVERITY_WARNING\x10\x02\x12\x15\n\x11SEVERITY_CRITICAL\x10\x03\x32\xa5\x04\n\x13NotificationService\x12|\n\x11ListNotifications\x12\x32.wayfarer.notification.v1.ListNotificationsRequest\x1a\x33.wayfarer.notification.v1.ListNotificationsResponse\x12\x61\n\x08MarkRead\x12).wayfarer.notification.v1.MarkReadRequest\x1a*.wayfarer.notification.v1.MarkReadResponse\x12^\n\x07PutUser\x12(.wayfarer.notification.v1.PutUserRequest\x1a).wayfarer.notification.v1.PutUserResponse\x12g\n\nDeleteUser\x12+.wayfarer.notification.v1.DeleteUserRequest\x1a,.wayfarer.notification.v1.DeleteUserResponse\x12\x64\n\tListUsers\x12*.wayfarer.notification.v1.ListUsersRequest\x1a+.wayfarer.notification.v1.ListUsersResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,8 +47,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MARKREADREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H&r$2\"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$'
   _globals['_MARKREADREQUEST'].fields_by_name['notification_ids']._loaded_options = None
   _globals['_MARKREADREQUEST'].fields_by_name['notification_ids']._serialized_options = b'\272H\016\222\001\013\010\001\020\350\007\"\004z\002h\020'
-  _globals['_SEVERITY']._serialized_start=871
-  _globals['_SEVERITY']._serialized_end=971
+  _globals['_USER'].fields_by_name['user_id']._loaded_options = None
+  _globals['_USER'].fields_by_name['user_id']._serialized_options = b'\272Htr+2\"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$Z\005owner\272\001D\n\014user_id.role\022\031must not begin with role:\032\031!this.startsWith(\'role:\')'
+  _globals['_USER'].fields_by_name['email']._loaded_options = None
+  _globals['_USER'].fields_by_name['email']._serialized_options = b'\272H\007r\002`\001\330\001\001'
+  _globals['_USER'].fields_by_name['phone']._loaded_options = None
+  _globals['_USER'].fields_by_name['phone']._serialized_options = b'\272H\033r\0312\027^(\\+[1-9][0-9]{6,14})?$'
+  _globals['_USER'].fields_by_name['roles']._loaded_options = None
+  _globals['_USER'].fields_by_name['roles']._serialized_options = b'\272H.\222\001+\020\024\030\001\"%r#2!^[A-Za-z0-9][A-Za-z0-9_.-]{0,58}$'
+  _globals['_PUTUSERREQUEST'].fields_by_name['account_id']._loaded_options = None
+  _globals['_PUTUSERREQUEST'].fields_by_name['account_id']._serialized_options = b'\272H\004\"\002 \000'
+  _globals['_PUTUSERREQUEST'].fields_by_name['user']._loaded_options = None
+  _globals['_PUTUSERREQUEST'].fields_by_name['user']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_DELETEUSERREQUEST'].fields_by_name['account_id']._loaded_options = None
+  _globals['_DELETEUSERREQUEST'].fields_by_name['account_id']._serialized_options = b'\272H\004\"\002 \000'
+  _globals['_DELETEUSERREQUEST'].fields_by_name['user_id']._loaded_options = None
+  _globals['_DELETEUSERREQUEST'].fields_by_name['user_id']._serialized_options = b'\272H&r$2\"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['account_id']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['account_id']._serialized_options = b'\272H\004\"\002 \000'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
+  _globals['_LISTUSERSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTUSERSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\364\003'
+  _globals['_SEVERITY']._serialized_start=1614
+  _globals['_SEVERITY']._serialized_end=1714
   _globals['_NOTIFICATION']._serialized_start=144
   _globals['_NOTIFICATION']._serialized_end=362
   _globals['_LISTNOTIFICATIONSREQUEST']._serialized_start=365
@@ -59,6 +81,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MARKREADREQUEST']._serialized_end=833
   _globals['_MARKREADRESPONSE']._serialized_start=835
   _globals['_MARKREADRESPONSE']._serialized_end=869
-  _globals['_NOTIFICATIONSERVICE']._serialized_start=974
-  _globals['_NOTIFICATIONSERVICE']._serialized_end=1220
+  _globals['_USER']._serialized_start=872
+  _globals['_USER']._serialized_end=1157
+  _globals['_PUTUSERREQUEST']._serialized_start=1159
+  _globals['_PUTUSERREQUEST']._serialized_end=1258
+  _globals['_PUTUSERRESPONSE']._serialized_start=1260
+  _globals['_PUTUSERRESPONSE']._serialized_end=1277
+  _globals['_DELETEUSERREQUEST']._serialized_start=1279
+  _globals['_DELETEUSERREQUEST']._serialized_end=1387
+  _globals['_DELETEUSERRESPONSE']._serialized_start=1389
+  _globals['_DELETEUSERRESPONSE']._serialized_end=1409
+  _globals['_LISTUSERSREQUEST']._serialized_start=1411
+  _globals['_LISTUSERSREQUEST']._serialized_end=1519
+  _globals['_LISTUSERSRESPONSE']._serialized_start=1521
+  _globals['_LISTUSERSRESPONSE']._serialized_end=1612
+  _globals['_NOTIFICATIONSERVICE']._serialized_start=1717
+  _globals['_NOTIFICATIONSERVICE']._serialized_end=2266
 # @@protoc_insertion_point(module_scope)

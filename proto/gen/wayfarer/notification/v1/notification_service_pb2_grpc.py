@@ -46,6 +46,21 @@ class NotificationServiceStub:
                 request_serializer=wayfarer_dot_notification_dot_v1_dot_notification__service__pb2.MarkReadRequest.SerializeToString,
                 response_deserializer=wayfarer_dot_notification_dot_v1_dot_notification__service__pb2.MarkReadResponse.FromString,
                 _registered_method=True)
+        self.PutUser = channel.unary_unary(
+                '/wayfarer.notification.v1.NotificationService/PutUser',
+                request_serializer=wayfarer_dot_notification_dot_v1_dot_notification__service__pb2.PutUserRequest.SerializeToString,
+                response_deserializer=wayfarer_dot_notification_dot_v1_dot_notification__service__pb2.PutUserResponse.FromString,
+                _registered_method=True)
+        self.DeleteUser = channel.unary_unary(
+                '/wayfarer.notification.v1.NotificationService/DeleteUser',
+                request_serializer=wayfarer_dot_notification_dot_v1_dot_notification__service__pb2.DeleteUserRequest.SerializeToString,
+                response_deserializer=wayfarer_dot_notification_dot_v1_dot_notification__service__pb2.DeleteUserResponse.FromString,
+                _registered_method=True)
+        self.ListUsers = channel.unary_unary(
+                '/wayfarer.notification.v1.NotificationService/ListUsers',
+                request_serializer=wayfarer_dot_notification_dot_v1_dot_notification__service__pb2.ListUsersRequest.SerializeToString,
+                response_deserializer=wayfarer_dot_notification_dot_v1_dot_notification__service__pb2.ListUsersResponse.FromString,
+                _registered_method=True)
 
 
 class NotificationServiceServicer:
@@ -71,6 +86,31 @@ class NotificationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PutUser(self, request, context):
+        """PutUser writes how a user is reached, as a whole; the same again changes nothing. Notifications in the
+        application need no such entry unless they go to a role.
+        Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteUser(self, request, context):
+        """DeleteUser forgets how a user is reached, and the roles; forgetting again is no error.
+        Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListUsers(self, request, context):
+        """ListUsers pages through an account's users by id.
+        Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NotificationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -83,6 +123,21 @@ def add_NotificationServiceServicer_to_server(servicer, server):
                     servicer.MarkRead,
                     request_deserializer=wayfarer_dot_notification_dot_v1_dot_notification__service__pb2.MarkReadRequest.FromString,
                     response_serializer=wayfarer_dot_notification_dot_v1_dot_notification__service__pb2.MarkReadResponse.SerializeToString,
+            ),
+            'PutUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutUser,
+                    request_deserializer=wayfarer_dot_notification_dot_v1_dot_notification__service__pb2.PutUserRequest.FromString,
+                    response_serializer=wayfarer_dot_notification_dot_v1_dot_notification__service__pb2.PutUserResponse.SerializeToString,
+            ),
+            'DeleteUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteUser,
+                    request_deserializer=wayfarer_dot_notification_dot_v1_dot_notification__service__pb2.DeleteUserRequest.FromString,
+                    response_serializer=wayfarer_dot_notification_dot_v1_dot_notification__service__pb2.DeleteUserResponse.SerializeToString,
+            ),
+            'ListUsers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUsers,
+                    request_deserializer=wayfarer_dot_notification_dot_v1_dot_notification__service__pb2.ListUsersRequest.FromString,
+                    response_serializer=wayfarer_dot_notification_dot_v1_dot_notification__service__pb2.ListUsersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -141,6 +196,87 @@ class NotificationService:
             '/wayfarer.notification.v1.NotificationService/MarkRead',
             wayfarer_dot_notification_dot_v1_dot_notification__service__pb2.MarkReadRequest.SerializeToString,
             wayfarer_dot_notification_dot_v1_dot_notification__service__pb2.MarkReadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wayfarer.notification.v1.NotificationService/PutUser',
+            wayfarer_dot_notification_dot_v1_dot_notification__service__pb2.PutUserRequest.SerializeToString,
+            wayfarer_dot_notification_dot_v1_dot_notification__service__pb2.PutUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wayfarer.notification.v1.NotificationService/DeleteUser',
+            wayfarer_dot_notification_dot_v1_dot_notification__service__pb2.DeleteUserRequest.SerializeToString,
+            wayfarer_dot_notification_dot_v1_dot_notification__service__pb2.DeleteUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUsers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wayfarer.notification.v1.NotificationService/ListUsers',
+            wayfarer_dot_notification_dot_v1_dot_notification__service__pb2.ListUsersRequest.SerializeToString,
+            wayfarer_dot_notification_dot_v1_dot_notification__service__pb2.ListUsersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -30,6 +30,19 @@ class NotificationServiceStub:
     the user's change nothing.
     Errors: none of its own.
     """
+    PutUser: _aio.UnaryUnaryMultiCallable[_notification_service_pb2.PutUserRequest, _notification_service_pb2.PutUserResponse]
+    """PutUser writes how a user is reached, as a whole; the same again changes nothing. Notifications in the
+    application need no such entry unless they go to a role.
+    Errors: none of its own.
+    """
+    DeleteUser: _aio.UnaryUnaryMultiCallable[_notification_service_pb2.DeleteUserRequest, _notification_service_pb2.DeleteUserResponse]
+    """DeleteUser forgets how a user is reached, and the roles; forgetting again is no error.
+    Errors: none of its own.
+    """
+    ListUsers: _aio.UnaryUnaryMultiCallable[_notification_service_pb2.ListUsersRequest, _notification_service_pb2.ListUsersResponse]
+    """ListUsers pages through an account's users by id.
+    Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+    """
 
 class NotificationServiceServicer(metaclass=_abc_1.ABCMeta):
     """NotificationService is served by the internal family beside its ActionExecutor; send_notification writes what
@@ -56,6 +69,37 @@ class NotificationServiceServicer(metaclass=_abc_1.ABCMeta):
         """MarkRead marks notifications of a user as read; those read before keep their time, and ids that are none of
         the user's change nothing.
         Errors: none of its own.
+        """
+
+    @_abc_1.abstractmethod
+    def PutUser(
+        self,
+        request: _notification_service_pb2.PutUserRequest,
+        context: _aio.ServicerContext[_notification_service_pb2.PutUserRequest, _abc.Awaitable[_notification_service_pb2.PutUserResponse]],
+    ) -> _abc.Awaitable[_notification_service_pb2.PutUserResponse]:
+        """PutUser writes how a user is reached, as a whole; the same again changes nothing. Notifications in the
+        application need no such entry unless they go to a role.
+        Errors: none of its own.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteUser(
+        self,
+        request: _notification_service_pb2.DeleteUserRequest,
+        context: _aio.ServicerContext[_notification_service_pb2.DeleteUserRequest, _abc.Awaitable[_notification_service_pb2.DeleteUserResponse]],
+    ) -> _abc.Awaitable[_notification_service_pb2.DeleteUserResponse]:
+        """DeleteUser forgets how a user is reached, and the roles; forgetting again is no error.
+        Errors: none of its own.
+        """
+
+    @_abc_1.abstractmethod
+    def ListUsers(
+        self,
+        request: _notification_service_pb2.ListUsersRequest,
+        context: _aio.ServicerContext[_notification_service_pb2.ListUsersRequest, _abc.Awaitable[_notification_service_pb2.ListUsersResponse]],
+    ) -> _abc.Awaitable[_notification_service_pb2.ListUsersResponse]:
+        """ListUsers pages through an account's users by id.
+        Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
         """
 
 def add_NotificationServiceServicer_to_server(servicer: NotificationServiceServicer, server: _aio.Server) -> None: ...

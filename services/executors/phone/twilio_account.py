@@ -22,6 +22,13 @@ class TwilioSettings(ProviderSettings):
     messaging_service_sid: ServiceSid | None = None
     base_url: BaseUrl = "https://api.twilio.com"
 
+    @property
+    def sender(self) -> tuple[str, str] | None:
+        """The form field that names who sends, and its value; None if the account has no sender."""
+        if self.messaging_service_sid:
+            return "MessagingServiceSid", self.messaging_service_sid
+        return ("From", self.from_number) if self.from_number else None
+
 
 class TwilioCredentials(ProviderCredentials):
     """The auth token, an API key, or both; callbacks are signed with the token."""

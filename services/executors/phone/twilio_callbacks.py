@@ -13,8 +13,9 @@ from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 from services.executors.action import JsonObject
-from services.executors.communication import phone_faults, twiml
-from services.executors.communication.callback_urls import CallbackUrls
+from services.executors.phone import phone_faults, twiml
+from services.executors.phone.callback_urls import CallbackUrls
+from services.executors.phone.opting import is_opt_in, is_opt_out
 from services.executors.providers.effect_token import Told
 from services.executors.providers.provider import (
     Answered,
@@ -37,8 +38,6 @@ _CALL_EVENTS: Final = {
     "failed": "call_failed",
     "canceled": "call_failed",
 }
-_OPT_OUT: Final = frozenset({"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT"})
-_OPT_IN: Final = frozenset({"START", "YES", "UNSTOP"})
 _OPTED: Final = {"STOP": "sms_opt_out", "START": "sms_opt_in"}
 _MACHINE: Final = "machine_end"
 _MOST_FIELDS: Final = 200
@@ -151,10 +150,10 @@ def _inbound(request: Callback, fields: Fields) -> Answered:
 
 
 def _by_keyword(body: str) -> str:
-    word = body.strip().upper()
-    if word in _OPT_OUT:
+    if is_opt_out(body):
         return "sms_opt_out"
-    return "sms_opt_in" if word in _OPT_IN else "sms_reply"
+    agrees = is_opt_in(body) or body.strip().upper() == "YES"  # which Twilio takes for one as well
+    return "sms_opt_in" if agrees else "sms_reply"
 
 
 def _call(request: Callback, fields: Fields, told: Told | None) -> Answered:

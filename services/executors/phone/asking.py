@@ -8,9 +8,9 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from services.executors.action import Certainty, ErrorClass, Failed, Skipped
-from services.executors.communication import phone_faults
-from services.executors.communication.phone_faults import Fault
 from services.executors.gate import SendGate
+from services.executors.phone import phone_faults
+from services.executors.phone.phone_faults import Fault
 from services.executors.providers.http_exchange import HttpRequest, NoAnswerError, ProviderHttp, pause_asked
 from services.executors.providers.provider import ProviderError
 
@@ -60,7 +60,7 @@ class Asking:
             except ValidationError:
                 return self._unreadable(refs)
         codes = (*self.own_codes(reply.body), *phone_faults.http_codes(reply.status))
-        pause = pause_asked(reply.headers, datetime.now(UTC))
+        pause = pause_asked(reply.status, reply.headers, datetime.now(UTC))
         fault = Fault(self.provider, self.channel, codes, pause, self.lane, refs)
         return phone_faults.verdict(fault)
 

@@ -22,12 +22,12 @@ from services.executors.action import (
     Skipped,
     succeeded,
 )
-from services.executors.communication import phone_faults
-from services.executors.communication.asking import Asking
-from services.executors.communication.callback_urls import CallbackUrls
-from services.executors.communication.twilio_account import TwilioCredentials, TwilioSettings
-from services.executors.communication.twilio_callbacks import CallState, read_callback, verify
 from services.executors.gate import SendGate
+from services.executors.phone import phone_faults
+from services.executors.phone.asking import Asking
+from services.executors.phone.callback_urls import CallbackUrls
+from services.executors.phone.twilio_account import TwilioCredentials, TwilioSettings
+from services.executors.phone.twilio_callbacks import CallState, read_callback, verify
 from services.executors.providers.http_exchange import HttpRequest, ProviderHttp
 from services.executors.providers.offering import Offered
 from services.executors.providers.provider import Answered, Callback, Happening, ProviderAccount
