@@ -94,8 +94,15 @@ bench-plots: $(VENV)/.dev ## draw build/scale.json into docs/ (installs matplotl
 		$(BIN)/python -m pip install -q --require-hashes -r requirements/bench.txt
 	@$(BIN)/python -m tests.load.plots
 
+# buf sees its workspace alone; the annotations' protos are lent to it from their package, and not kept.
+GOOGLEAPIS := proto/third_party/googleapis/google/api/annotations.proto
+$(GOOGLEAPIS): $(VENV)/.dev
+	@mkdir -p $(@D)
+	@cd $(@D) && from=$$($(CURDIR)/$(BIN)/python -c 'import google.api; print(list(google.api.__path__)[0])') && \
+		cp $$from/annotations.proto $$from/http.proto . && touch annotations.proto
+
 .PHONY: check
-check: $(VENV)/.dev ## format, lint, types, direction of imports, protos, generated code
+check: $(VENV)/.dev $(GOOGLEAPIS) ## format, lint, types, direction of imports, protos, generated code
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -108,7 +115,7 @@ check: $(VENV)/.dev ## format, lint, types, direction of imports, protos, genera
 	$(BIN)/python -m tools.actions_page --check
 
 .PHONY: format
-format: $(VENV)/.dev ## format code and protos in place
+format: $(VENV)/.dev $(GOOGLEAPIS) ## format code and protos in place
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/buf format -w
