@@ -8,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 import grpc
+import structlog
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -45,6 +46,7 @@ from services.gateway.console.sandbox_pages import Sandboxes
 from services.gateway.console.sessions import Session, Sessions
 from services.runtime.keyring import Keyring
 
+log = structlog.get_logger(__name__)
 Handler = Callable[[Request, Api], Awaitable[Page]]
 _HOME: Final = "/console/"
 _SIGN_IN: Final = "/console/sign-in"
@@ -59,6 +61,9 @@ _STATUS: Final = {
 _SILENT: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 _AWAY: Final = Trouble(
     grpc.StatusCode.UNAVAILABLE, "The platform does not answer just now. Try again in a moment.", "", ()
+)
+_OURS: Final = Trouble(
+    grpc.StatusCode.INTERNAL, "This page failed, and changed nothing. The gateway's log says why.", "", ()
 )
 _PAGES: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("/", "overview", overview_pages.overview),
@@ -213,6 +218,9 @@ class Console:
                 return self._away(request)
             trouble = _AWAY if error.code() in _SILENT else Trouble.of(error)
             page = Page("error.html", {"trouble": trouble}, status=_STATUS.get(error.code(), 500))
+        except Exception:
+            log.exception("page_failed", page=name)
+            page = Page("error.html", {"trouble": _OURS}, status=500)
         if isinstance(page, Done):
             done = RedirectResponse(page.to, status_code=303)
             self.sessions.tell(done, page.told)

@@ -23,6 +23,7 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from wayfarer.action.v1 import action_pb2 as wayfarer_dot_action_dot_v1_dot_action__pb2
@@ -31,7 +32,7 @@ from wayfarer.execution.v1 import execution_pb2 as wayfarer_dot_execution_dot_v1
 from wayfarer.execution.v1 import workflow_pb2 as wayfarer_dot_execution_dot_v1_dot_workflow__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,wayfarer/execution/v1/workflow_service.proto\x12\x15wayfarer.execution.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fwayfarer/action/v1/action.proto\x1a wayfarer/common/v1/failure.proto\x1a%wayfarer/execution/v1/execution.proto\x1a$wayfarer/execution/v1/workflow.proto\"\xb8\x01\n\x14\x41pplyWorkflowRequest\x12\x1d\n\x08\x64ocument\x18\x01 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01(\x80\x80@\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\x12\x0f\n\x07publish\x18\x03 \x01(\x08\x12\x1f\n\nrequest_id\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x38\n\x14\x65xpected_update_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"[\n\x15\x41pplyWorkflowResponse\x12\x31\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.Workflow\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"B\n\x12GetWorkflowRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x0f\n\x07version\x18\x02 \x01(\r\"H\n\x13GetWorkflowResponse\x12\x31\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.Workflow\"\x94\x01\n\x14ListWorkflowsRequest\x12?\n\x06status\x18\x01 \x01(\x0e\x32%.wayfarer.execution.v1.WorkflowStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"d\n\x15ListWorkflowsResponse\x12\x32\n\tworkflows\x18\x01 \x03(\x0b\x32\x1f.wayfarer.execution.v1.Workflow\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"V\n\x16PublishWorkflowRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"L\n\x17PublishWorkflowResponse\x12\x31\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.Workflow\"T\n\x14PauseWorkflowRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"J\n\x15PauseWorkflowResponse\x12\x31\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.Workflow\"U\n\x15ResumeWorkflowRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"K\n\x16ResumeWorkflowResponse\x12\x31\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.Workflow\"\x96\x01\n\x16\x41rchiveWorkflowRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12>\n\non_running\x18\x03 \x01(\x0e\x32 .wayfarer.execution.v1.OnRunningB\x08\xbaH\x05\x82\x01\x02\x10\x01\"g\n\x17\x41rchiveWorkflowResponse\x12\x31\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.Workflow\x12\x19\n\x11\x62ulk_operation_id\x18\x02 \x01(\t\"H\n\x18GetWorkflowCountsRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x0f\n\x07version\x18\x02 \x01(\r\"M\n\x19GetWorkflowCountsResponse\x12\x30\n\x06\x63ounts\x18\x01 \x03(\x0b\x32 .wayfarer.execution.v1.StepCount\"m\n\tStepCount\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0f\n\x07step_id\x18\x02 \x01(\t\x12\x0f\n\x07\x65ntered\x18\x03 \x01(\x03\x12\x0c\n\x04\x64one\x18\x04 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x05 \x01(\x03\x12\x0f\n\x07waiting\x18\x06 \x01(\x03\"\xe7\x01\n\x16PreviewWorkflowRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x1c\n\ncontact_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12(\n\x07trigger\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nskip_waits\x18\x06 \x01(\x08\x12\x13\n\x0b\x65vents_come\x18\x07 \x01(\x08\"\xd4\x01\n\x17PreviewWorkflowResponse\x12\x36\n\x07\x65ntries\x18\x01 \x03(\x0b\x32%.wayfarer.execution.v1.PreviewedEntry\x12\x36\n\x06status\x18\x02 \x01(\x0e\x32&.wayfarer.execution.v1.ExecutionStatus\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07step_id\x18\x04 \x01(\t\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xfd\x01\n\x0ePreviewedEntry\x12\r\n\x05\x65vent\x18\x01 \x01(\t\x12\x0f\n\x07step_id\x18\x02 \x01(\t\x12\x11\n\tstep_type\x18\x03 \x01(\t\x12\r\n\x05visit\x18\x04 \x01(\r\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x06\x64\x65tail\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\x12,\n\x07\x66\x61ilure\x18\x07 \x01(\x0b\x32\x1b.wayfarer.common.v1.Failure\x12(\n\x07preview\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\"\x18\n\x16ListActionTypesRequest\"O\n\x17ListActionTypesResponse\x12\x34\n\x0c\x61\x63tion_types\x18\x01 \x03(\x0b\x32\x1e.wayfarer.action.v1.ActionType*T\n\tOnRunning\x12\x1a\n\x16ON_RUNNING_UNSPECIFIED\x10\x00\x12\x14\n\x10ON_RUNNING_DRAIN\x10\x01\x12\x15\n\x11ON_RUNNING_CANCEL\x10\x02\x32\xea\x08\n\x0fWorkflowService\x12j\n\rApplyWorkflow\x12+.wayfarer.execution.v1.ApplyWorkflowRequest\x1a,.wayfarer.execution.v1.ApplyWorkflowResponse\x12\x64\n\x0bGetWorkflow\x12).wayfarer.execution.v1.GetWorkflowRequest\x1a*.wayfarer.execution.v1.GetWorkflowResponse\x12j\n\rListWorkflows\x12+.wayfarer.execution.v1.ListWorkflowsRequest\x1a,.wayfarer.execution.v1.ListWorkflowsResponse\x12p\n\x0fPublishWorkflow\x12-.wayfarer.execution.v1.PublishWorkflowRequest\x1a..wayfarer.execution.v1.PublishWorkflowResponse\x12j\n\rPauseWorkflow\x12+.wayfarer.execution.v1.PauseWorkflowRequest\x1a,.wayfarer.execution.v1.PauseWorkflowResponse\x12m\n\x0eResumeWorkflow\x12,.wayfarer.execution.v1.ResumeWorkflowRequest\x1a-.wayfarer.execution.v1.ResumeWorkflowResponse\x12p\n\x0f\x41rchiveWorkflow\x12-.wayfarer.execution.v1.ArchiveWorkflowRequest\x1a..wayfarer.execution.v1.ArchiveWorkflowResponse\x12v\n\x11GetWorkflowCounts\x12/.wayfarer.execution.v1.GetWorkflowCountsRequest\x1a\x30.wayfarer.execution.v1.GetWorkflowCountsResponse\x12p\n\x0fPreviewWorkflow\x12-.wayfarer.execution.v1.PreviewWorkflowRequest\x1a..wayfarer.execution.v1.PreviewWorkflowResponse\x12p\n\x0fListActionTypes\x12-.wayfarer.execution.v1.ListActionTypesRequest\x1a..wayfarer.execution.v1.ListActionTypesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,wayfarer/execution/v1/workflow_service.proto\x12\x15wayfarer.execution.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fwayfarer/action/v1/action.proto\x1a wayfarer/common/v1/failure.proto\x1a%wayfarer/execution/v1/execution.proto\x1a$wayfarer/execution/v1/workflow.proto\"\xb8\x01\n\x14\x41pplyWorkflowRequest\x12\x1d\n\x08\x64ocument\x18\x01 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01(\x80\x80@\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\x12\x0f\n\x07publish\x18\x03 \x01(\x08\x12\x1f\n\nrequest_id\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x38\n\x14\x65xpected_update_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"[\n\x15\x41pplyWorkflowResponse\x12\x31\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.Workflow\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"B\n\x12GetWorkflowRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x0f\n\x07version\x18\x02 \x01(\r\"H\n\x13GetWorkflowResponse\x12\x31\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.Workflow\"\x94\x01\n\x14ListWorkflowsRequest\x12?\n\x06status\x18\x01 \x01(\x0e\x32%.wayfarer.execution.v1.WorkflowStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"d\n\x15ListWorkflowsResponse\x12\x32\n\tworkflows\x18\x01 \x03(\x0b\x32\x1f.wayfarer.execution.v1.Workflow\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"V\n\x16PublishWorkflowRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"L\n\x17PublishWorkflowResponse\x12\x31\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.Workflow\"T\n\x14PauseWorkflowRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"J\n\x15PauseWorkflowResponse\x12\x31\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.Workflow\"U\n\x15ResumeWorkflowRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"K\n\x16ResumeWorkflowResponse\x12\x31\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.Workflow\"\x96\x01\n\x16\x41rchiveWorkflowRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12>\n\non_running\x18\x03 \x01(\x0e\x32 .wayfarer.execution.v1.OnRunningB\x08\xbaH\x05\x82\x01\x02\x10\x01\"g\n\x17\x41rchiveWorkflowResponse\x12\x31\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.Workflow\x12\x19\n\x11\x62ulk_operation_id\x18\x02 \x01(\t\"U\n\x18GetWorkflowCountsRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1c\n\x07version\x18\x02 \x01(\rB\x0b\xbaH\x08*\x06\x18\xff\xff\xff\xff\x07\"M\n\x19GetWorkflowCountsResponse\x12\x30\n\x06\x63ounts\x18\x01 \x03(\x0b\x32 .wayfarer.execution.v1.StepCount\"m\n\tStepCount\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0f\n\x07step_id\x18\x02 \x01(\t\x12\x0f\n\x07\x65ntered\x18\x03 \x01(\x03\x12\x0c\n\x04\x64one\x18\x04 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x05 \x01(\x03\x12\x0f\n\x07waiting\x18\x06 \x01(\x03\"\xe7\x01\n\x16PreviewWorkflowRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x1c\n\ncontact_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12(\n\x07trigger\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12.\n\nstart_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nskip_waits\x18\x06 \x01(\x08\x12\x13\n\x0b\x65vents_come\x18\x07 \x01(\x08\"\xd4\x01\n\x17PreviewWorkflowResponse\x12\x36\n\x07\x65ntries\x18\x01 \x03(\x0b\x32%.wayfarer.execution.v1.PreviewedEntry\x12\x36\n\x06status\x18\x02 \x01(\x0e\x32&.wayfarer.execution.v1.ExecutionStatus\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07step_id\x18\x04 \x01(\t\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xfd\x01\n\x0ePreviewedEntry\x12\r\n\x05\x65vent\x18\x01 \x01(\t\x12\x0f\n\x07step_id\x18\x02 \x01(\t\x12\x11\n\tstep_type\x18\x03 \x01(\t\x12\r\n\x05visit\x18\x04 \x01(\r\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x06\x64\x65tail\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\x12,\n\x07\x66\x61ilure\x18\x07 \x01(\x0b\x32\x1b.wayfarer.common.v1.Failure\x12(\n\x07preview\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\"\x18\n\x16ListActionTypesRequest\"O\n\x17ListActionTypesResponse\x12\x34\n\x0c\x61\x63tion_types\x18\x01 \x03(\x0b\x32\x1e.wayfarer.action.v1.ActionType*T\n\tOnRunning\x12\x1a\n\x16ON_RUNNING_UNSPECIFIED\x10\x00\x12\x14\n\x10ON_RUNNING_DRAIN\x10\x01\x12\x15\n\x11ON_RUNNING_CANCEL\x10\x02\x32\xb8\x0c\n\x0fWorkflowService\x12\x88\x01\n\rApplyWorkflow\x12+.wayfarer.execution.v1.ApplyWorkflowRequest\x1a,.wayfarer.execution.v1.ApplyWorkflowResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\"\x11/api/v1/workflows:\x01*\x12\x94\x01\n\x0bGetWorkflow\x12).wayfarer.execution.v1.GetWorkflowRequest\x1a*.wayfarer.execution.v1.GetWorkflowResponse\".\x82\xd3\xe4\x93\x02(\x12\x1c/api/v1/workflows/{workflow}b\x08workflow\x12\x85\x01\n\rListWorkflows\x12+.wayfarer.execution.v1.ListWorkflowsRequest\x1a,.wayfarer.execution.v1.ListWorkflowsResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/workflows\x12\xab\x01\n\x0fPublishWorkflow\x12-.wayfarer.execution.v1.PublishWorkflowRequest\x1a..wayfarer.execution.v1.PublishWorkflowResponse\"9\x82\xd3\xe4\x93\x02\x33\"$/api/v1/workflows/{workflow}/publish:\x01*b\x08workflow\x12\xa3\x01\n\rPauseWorkflow\x12+.wayfarer.execution.v1.PauseWorkflowRequest\x1a,.wayfarer.execution.v1.PauseWorkflowResponse\"7\x82\xd3\xe4\x93\x02\x31\"\"/api/v1/workflows/{workflow}/pause:\x01*b\x08workflow\x12\xa7\x01\n\x0eResumeWorkflow\x12,.wayfarer.execution.v1.ResumeWorkflowRequest\x1a-.wayfarer.execution.v1.ResumeWorkflowResponse\"8\x82\xd3\xe4\x93\x02\x32\"#/api/v1/workflows/{workflow}/resume:\x01*b\x08workflow\x12\xa1\x01\n\x0f\x41rchiveWorkflow\x12-.wayfarer.execution.v1.ArchiveWorkflowRequest\x1a..wayfarer.execution.v1.ArchiveWorkflowResponse\"/\x82\xd3\xe4\x93\x02)\"$/api/v1/workflows/{workflow}/archive:\x01*\x12\xa3\x01\n\x11GetWorkflowCounts\x12/.wayfarer.execution.v1.GetWorkflowCountsRequest\x1a\x30.wayfarer.execution.v1.GetWorkflowCountsResponse\"+\x82\xd3\xe4\x93\x02%\x12#/api/v1/workflows/{workflow}/counts\x12\xa1\x01\n\x0fPreviewWorkflow\x12-.wayfarer.execution.v1.PreviewWorkflowRequest\x1a..wayfarer.execution.v1.PreviewWorkflowResponse\"/\x82\xd3\xe4\x93\x02)\"$/api/v1/workflows/{workflow}/preview:\x01*\x12\x8e\x01\n\x0fListActionTypes\x12-.wayfarer.execution.v1.ListActionTypesRequest\x1a..wayfarer.execution.v1.ListActionTypesResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/action-typesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -70,56 +71,78 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ARCHIVEWORKFLOWREQUEST'].fields_by_name['on_running']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_GETWORKFLOWCOUNTSREQUEST'].fields_by_name['workflow']._loaded_options = None
   _globals['_GETWORKFLOWCOUNTSREQUEST'].fields_by_name['workflow']._serialized_options = b'\272H\006r\004\020\001\030d'
+  _globals['_GETWORKFLOWCOUNTSREQUEST'].fields_by_name['version']._loaded_options = None
+  _globals['_GETWORKFLOWCOUNTSREQUEST'].fields_by_name['version']._serialized_options = b'\272H\010*\006\030\377\377\377\377\007'
   _globals['_PREVIEWWORKFLOWREQUEST'].fields_by_name['workflow']._loaded_options = None
   _globals['_PREVIEWWORKFLOWREQUEST'].fields_by_name['workflow']._serialized_options = b'\272H\006r\004\020\001\030d'
   _globals['_PREVIEWWORKFLOWREQUEST'].fields_by_name['contact_id']._loaded_options = None
   _globals['_PREVIEWWORKFLOWREQUEST'].fields_by_name['contact_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_ONRUNNING']._serialized_start=2808
-  _globals['_ONRUNNING']._serialized_end=2892
-  _globals['_APPLYWORKFLOWREQUEST']._serialized_start=308
-  _globals['_APPLYWORKFLOWREQUEST']._serialized_end=492
-  _globals['_APPLYWORKFLOWRESPONSE']._serialized_start=494
-  _globals['_APPLYWORKFLOWRESPONSE']._serialized_end=585
-  _globals['_GETWORKFLOWREQUEST']._serialized_start=587
-  _globals['_GETWORKFLOWREQUEST']._serialized_end=653
-  _globals['_GETWORKFLOWRESPONSE']._serialized_start=655
-  _globals['_GETWORKFLOWRESPONSE']._serialized_end=727
-  _globals['_LISTWORKFLOWSREQUEST']._serialized_start=730
-  _globals['_LISTWORKFLOWSREQUEST']._serialized_end=878
-  _globals['_LISTWORKFLOWSRESPONSE']._serialized_start=880
-  _globals['_LISTWORKFLOWSRESPONSE']._serialized_end=980
-  _globals['_PUBLISHWORKFLOWREQUEST']._serialized_start=982
-  _globals['_PUBLISHWORKFLOWREQUEST']._serialized_end=1068
-  _globals['_PUBLISHWORKFLOWRESPONSE']._serialized_start=1070
-  _globals['_PUBLISHWORKFLOWRESPONSE']._serialized_end=1146
-  _globals['_PAUSEWORKFLOWREQUEST']._serialized_start=1148
-  _globals['_PAUSEWORKFLOWREQUEST']._serialized_end=1232
-  _globals['_PAUSEWORKFLOWRESPONSE']._serialized_start=1234
-  _globals['_PAUSEWORKFLOWRESPONSE']._serialized_end=1308
-  _globals['_RESUMEWORKFLOWREQUEST']._serialized_start=1310
-  _globals['_RESUMEWORKFLOWREQUEST']._serialized_end=1395
-  _globals['_RESUMEWORKFLOWRESPONSE']._serialized_start=1397
-  _globals['_RESUMEWORKFLOWRESPONSE']._serialized_end=1472
-  _globals['_ARCHIVEWORKFLOWREQUEST']._serialized_start=1475
-  _globals['_ARCHIVEWORKFLOWREQUEST']._serialized_end=1625
-  _globals['_ARCHIVEWORKFLOWRESPONSE']._serialized_start=1627
-  _globals['_ARCHIVEWORKFLOWRESPONSE']._serialized_end=1730
-  _globals['_GETWORKFLOWCOUNTSREQUEST']._serialized_start=1732
-  _globals['_GETWORKFLOWCOUNTSREQUEST']._serialized_end=1804
-  _globals['_GETWORKFLOWCOUNTSRESPONSE']._serialized_start=1806
-  _globals['_GETWORKFLOWCOUNTSRESPONSE']._serialized_end=1883
-  _globals['_STEPCOUNT']._serialized_start=1885
-  _globals['_STEPCOUNT']._serialized_end=1994
-  _globals['_PREVIEWWORKFLOWREQUEST']._serialized_start=1997
-  _globals['_PREVIEWWORKFLOWREQUEST']._serialized_end=2228
-  _globals['_PREVIEWWORKFLOWRESPONSE']._serialized_start=2231
-  _globals['_PREVIEWWORKFLOWRESPONSE']._serialized_end=2443
-  _globals['_PREVIEWEDENTRY']._serialized_start=2446
-  _globals['_PREVIEWEDENTRY']._serialized_end=2699
-  _globals['_LISTACTIONTYPESREQUEST']._serialized_start=2701
-  _globals['_LISTACTIONTYPESREQUEST']._serialized_end=2725
-  _globals['_LISTACTIONTYPESRESPONSE']._serialized_start=2727
-  _globals['_LISTACTIONTYPESRESPONSE']._serialized_end=2806
-  _globals['_WORKFLOWSERVICE']._serialized_start=2895
-  _globals['_WORKFLOWSERVICE']._serialized_end=4025
+  _globals['_WORKFLOWSERVICE'].methods_by_name['ApplyWorkflow']._loaded_options = None
+  _globals['_WORKFLOWSERVICE'].methods_by_name['ApplyWorkflow']._serialized_options = b'\202\323\344\223\002\026\"\021/api/v1/workflows:\001*'
+  _globals['_WORKFLOWSERVICE'].methods_by_name['GetWorkflow']._loaded_options = None
+  _globals['_WORKFLOWSERVICE'].methods_by_name['GetWorkflow']._serialized_options = b'\202\323\344\223\002(\022\034/api/v1/workflows/{workflow}b\010workflow'
+  _globals['_WORKFLOWSERVICE'].methods_by_name['ListWorkflows']._loaded_options = None
+  _globals['_WORKFLOWSERVICE'].methods_by_name['ListWorkflows']._serialized_options = b'\202\323\344\223\002\023\022\021/api/v1/workflows'
+  _globals['_WORKFLOWSERVICE'].methods_by_name['PublishWorkflow']._loaded_options = None
+  _globals['_WORKFLOWSERVICE'].methods_by_name['PublishWorkflow']._serialized_options = b'\202\323\344\223\0023\"$/api/v1/workflows/{workflow}/publish:\001*b\010workflow'
+  _globals['_WORKFLOWSERVICE'].methods_by_name['PauseWorkflow']._loaded_options = None
+  _globals['_WORKFLOWSERVICE'].methods_by_name['PauseWorkflow']._serialized_options = b'\202\323\344\223\0021\"\"/api/v1/workflows/{workflow}/pause:\001*b\010workflow'
+  _globals['_WORKFLOWSERVICE'].methods_by_name['ResumeWorkflow']._loaded_options = None
+  _globals['_WORKFLOWSERVICE'].methods_by_name['ResumeWorkflow']._serialized_options = b'\202\323\344\223\0022\"#/api/v1/workflows/{workflow}/resume:\001*b\010workflow'
+  _globals['_WORKFLOWSERVICE'].methods_by_name['ArchiveWorkflow']._loaded_options = None
+  _globals['_WORKFLOWSERVICE'].methods_by_name['ArchiveWorkflow']._serialized_options = b'\202\323\344\223\002)\"$/api/v1/workflows/{workflow}/archive:\001*'
+  _globals['_WORKFLOWSERVICE'].methods_by_name['GetWorkflowCounts']._loaded_options = None
+  _globals['_WORKFLOWSERVICE'].methods_by_name['GetWorkflowCounts']._serialized_options = b'\202\323\344\223\002%\022#/api/v1/workflows/{workflow}/counts'
+  _globals['_WORKFLOWSERVICE'].methods_by_name['PreviewWorkflow']._loaded_options = None
+  _globals['_WORKFLOWSERVICE'].methods_by_name['PreviewWorkflow']._serialized_options = b'\202\323\344\223\002)\"$/api/v1/workflows/{workflow}/preview:\001*'
+  _globals['_WORKFLOWSERVICE'].methods_by_name['ListActionTypes']._loaded_options = None
+  _globals['_WORKFLOWSERVICE'].methods_by_name['ListActionTypes']._serialized_options = b'\202\323\344\223\002\026\022\024/api/v1/action-types'
+  _globals['_ONRUNNING']._serialized_start=2851
+  _globals['_ONRUNNING']._serialized_end=2935
+  _globals['_APPLYWORKFLOWREQUEST']._serialized_start=338
+  _globals['_APPLYWORKFLOWREQUEST']._serialized_end=522
+  _globals['_APPLYWORKFLOWRESPONSE']._serialized_start=524
+  _globals['_APPLYWORKFLOWRESPONSE']._serialized_end=615
+  _globals['_GETWORKFLOWREQUEST']._serialized_start=617
+  _globals['_GETWORKFLOWREQUEST']._serialized_end=683
+  _globals['_GETWORKFLOWRESPONSE']._serialized_start=685
+  _globals['_GETWORKFLOWRESPONSE']._serialized_end=757
+  _globals['_LISTWORKFLOWSREQUEST']._serialized_start=760
+  _globals['_LISTWORKFLOWSREQUEST']._serialized_end=908
+  _globals['_LISTWORKFLOWSRESPONSE']._serialized_start=910
+  _globals['_LISTWORKFLOWSRESPONSE']._serialized_end=1010
+  _globals['_PUBLISHWORKFLOWREQUEST']._serialized_start=1012
+  _globals['_PUBLISHWORKFLOWREQUEST']._serialized_end=1098
+  _globals['_PUBLISHWORKFLOWRESPONSE']._serialized_start=1100
+  _globals['_PUBLISHWORKFLOWRESPONSE']._serialized_end=1176
+  _globals['_PAUSEWORKFLOWREQUEST']._serialized_start=1178
+  _globals['_PAUSEWORKFLOWREQUEST']._serialized_end=1262
+  _globals['_PAUSEWORKFLOWRESPONSE']._serialized_start=1264
+  _globals['_PAUSEWORKFLOWRESPONSE']._serialized_end=1338
+  _globals['_RESUMEWORKFLOWREQUEST']._serialized_start=1340
+  _globals['_RESUMEWORKFLOWREQUEST']._serialized_end=1425
+  _globals['_RESUMEWORKFLOWRESPONSE']._serialized_start=1427
+  _globals['_RESUMEWORKFLOWRESPONSE']._serialized_end=1502
+  _globals['_ARCHIVEWORKFLOWREQUEST']._serialized_start=1505
+  _globals['_ARCHIVEWORKFLOWREQUEST']._serialized_end=1655
+  _globals['_ARCHIVEWORKFLOWRESPONSE']._serialized_start=1657
+  _globals['_ARCHIVEWORKFLOWRESPONSE']._serialized_end=1760
+  _globals['_GETWORKFLOWCOUNTSREQUEST']._serialized_start=1762
+  _globals['_GETWORKFLOWCOUNTSREQUEST']._serialized_end=1847
+  _globals['_GETWORKFLOWCOUNTSRESPONSE']._serialized_start=1849
+  _globals['_GETWORKFLOWCOUNTSRESPONSE']._serialized_end=1926
+  _globals['_STEPCOUNT']._serialized_start=1928
+  _globals['_STEPCOUNT']._serialized_end=2037
+  _globals['_PREVIEWWORKFLOWREQUEST']._serialized_start=2040
+  _globals['_PREVIEWWORKFLOWREQUEST']._serialized_end=2271
+  _globals['_PREVIEWWORKFLOWRESPONSE']._serialized_start=2274
+  _globals['_PREVIEWWORKFLOWRESPONSE']._serialized_end=2486
+  _globals['_PREVIEWEDENTRY']._serialized_start=2489
+  _globals['_PREVIEWEDENTRY']._serialized_end=2742
+  _globals['_LISTACTIONTYPESREQUEST']._serialized_start=2744
+  _globals['_LISTACTIONTYPESREQUEST']._serialized_end=2768
+  _globals['_LISTACTIONTYPESRESPONSE']._serialized_start=2770
+  _globals['_LISTACTIONTYPESRESPONSE']._serialized_end=2849
+  _globals['_WORKFLOWSERVICE']._serialized_start=2938
+  _globals['_WORKFLOWSERVICE']._serialized_end=4530
 # @@protoc_insertion_point(module_scope)
