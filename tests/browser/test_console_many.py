@@ -2,7 +2,10 @@
 
 from uuid import uuid4
 
+import pytest
+from google.protobuf.duration_pb2 import Duration
 from playwright.async_api import Page, expect
+from wayfarer.execution.v1 import bulk_service_pb2 as bulk_pb
 
 from tests.browser.conftest import Site
 from tests.integration.api.world import tagging, waiting
@@ -65,8 +68,32 @@ async def test_nothing_that_matches_is_said(signed_in: Page, site: Site) -> None
     await expect(signed_in.locator("form.ask button")).to_have_count(0)
 
 
-async def test_contacts_are_enrolled_paused_resumed_and_ended(signed_in: Page, site: Site) -> None:
-    """R-TRIG-8: named by address, previewed by what would become of them, at a pace; paused, resumed, ended."""
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("contact=jane", "contact"),
+        ("workflow=nowhere", "nowhere"),
+        ("status=nonsense", "must be one of queued"),
+        ("step=pause", "step_id"),
+    ],
+)
+async def test_a_filter_that_cannot_be_is_not_taken_for_all(
+    signed_in: Page, site: Site, query: str, told: str
+) -> None:
+    """What an operation could not be narrowed by must not make it concern everybody."""
+    page = signed_in
+    await page.goto(site.url(f"/console/executions/many/cancel?{query}"))
+    await expect(page.get_by_role("alert")).to_contain_text(told)
+    await expect(page.locator("form.ask button")).to_have_count(0)
+    csrf = await page.locator("form.ask [name=csrf]").input_value()
+    answer = await page.request.post(
+        site.url(f"/console/executions/many/cancel?{query}"), form={"csrf": csrf}
+    )
+    assert answer.status == 422
+
+
+async def test_contacts_are_enrolled_after_a_preview(signed_in: Page, site: Site) -> None:
+    """R-TRIG-8: named by address, previewed by what would become of them, at a pace."""
     page, key = signed_in, fresh("enrolled")
     await site.client.publish(waiting(key))
     await page.goto(site.url(f"/console/workflows/{key}"))
@@ -82,10 +109,29 @@ async def test_contacts_are_enrolled_paused_resumed_and_ended(signed_in: Page, s
     await expect(page.locator("main")).to_contain_text("Of 4 contacts")
     await page.get_by_role("button", name="Enrol 4 contacts").click()
     await expect(page.get_by_role("heading", name="Enrolment of 4")).to_be_visible()
+    await expect(page.locator("main .head .pill")).to_have_text("Done")
+    assert len((await site.client.listed(workflow=key)).executions) == 4
 
 
 async def test_an_operation_is_paused_resumed_and_ended(signed_in: Page, site: Site) -> None:
     """R-TRIG-8: an operation under way is steered from its page; what was not done stays undone."""
+    page, client, key = signed_in, site.client, fresh("drip")
+    await client.publish(waiting(key))
+    task = bulk_pb.BulkTask(enroll=bulk_pb.EnrollMany(workflow=key, contact_ids=site.lively.ids[:6]))
+    request = bulk_pb.StartBulkOperationRequest(task=task, per_tick=1, tick=Duration(seconds=3600))
+    operation = (await client.call(client.bulk.StartBulkOperation, request)).operation
+    await page.goto(site.url(f"/console/bulk/{operation.id}"))
+    pill = page.locator("main .head .pill")
+    for link, button, state in (("Pause …", "Pause", "Paused"), ("Resume …", "Resume", "Running"),
+                                ("End …", "End", "Cancelled")):  # fmt: skip
+        await page.get_by_role("link", name=link).click()
+        await page.get_by_role("dialog").get_by_role("button", name=button, exact=True).click()
+        await expect(pill).to_have_text(state)
+    assert len((await client.listed(workflow=key)).executions) < 6
+
+
+async def test_all_for_whom_a_condition_holds_are_enrolled(signed_in: Page, site: Site) -> None:
+    """R-TRIG-8: by a condition; an operation that has ended is not steered any more, and says why."""
     page, key = signed_in, fresh("slow")
     await site.client.publish(tagging(key))
     await page.goto(site.url(f"/console/workflows/{key}/enrol"))

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, BrowserContext, Page
+from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from tests.browser.conftest import DESK, PHONE, SHOTS, Site
 
@@ -37,6 +37,23 @@ PAGES = {
     "mailbox": "/console/mailbox",
     "phone": "/console/phone",
     "settings": "/console/settings",
+    "ask-retry": "/console/executions?status=failed → main a.row → Retry …",
+    "ask-cancel-many": "/console/executions/many/cancel?status=waiting",
+    "ask-archive": "/console/workflows/greeting/archive",
+    "document": "/console/workflows/webinar/document",
+    "document-new": "/console/new-workflow",
+    "step-types": "/console/workflows/spring_sale/add-step",
+    "step-add": "/console/workflows/spring_sale/add-step?type=webhook_call",
+    "step-change": "/console/workflows/spring_sale/steps/offer",
+    "test-run": "/console/workflows/webinar/test?contact=jane.morrison@example.com",
+    "enrol": "/console/workflows/greeting/enrol",
+    "migrate": "/console/workflows/greeting/migrate",
+    "contact-consent": "/console/contacts?q=jane.morrison@example.com → main a.row → Record a consent …",
+    "contact-delete": "/console/contacts?q=jane.morrison@example.com → main a.row → Delete …",
+    "settings-sending": "/console/settings/sending",
+    "settings-limits": "/console/settings/limits",
+    "providers": "/console/settings/provider",
+    "provider": "/console/settings/provider/sms/twilio",
     "missing": "/console/nowhere",
 }
 SHAPES = {
@@ -84,16 +101,41 @@ async def look(page: Page, name: str, shape: str) -> list[str]:
 async def test_a_page_is_accessible_and_fits(
     shapes: dict[str, BrowserContext], site: Site, name: str
 ) -> None:
-    path, _, row = PAGES[name].partition(" → ")
+    path, *more = PAGES[name].split(" → ")
     problems: list[str] = []
     for shape, context in shapes.items():
         page = await context.new_page()
         await page.goto(site.url(path))
-        if row:
-            there = await page.locator(row).first.get_attribute("href")
+        if more:
+            there = await page.locator(more[0]).first.get_attribute("href")
             assert there, f"{path} has no row"
             await page.goto(site.url(there))
+        for question in more[1:]:
+            await page.get_by_role("link", name=question).click()
+            await expect(page.get_by_role("dialog")).to_be_visible()
         problems += await look(page, name, shape)
+        await page.close()
+    assert not problems, "\n".join(problems)
+
+
+async def test_faults_and_a_test_run_are_accessible(shapes: dict[str, BrowserContext], site: Site) -> None:
+    problems: list[str] = []
+    for shape, context in shapes.items():
+        page = await context.new_page()
+        await page.goto(site.url(f"/console/contacts/{site.lively.jane}/consent"))
+        await page.get_by_role("button", name="Record").click()
+        await expect(page.get_by_label("Given")).to_be_focused()
+        problems += await look(page, "faults", shape)
+        await page.goto(site.url("/console/workflows/webinar/document"))
+        await page.get_by_label("Document, YAML or JSON").fill(
+            "key: webinar\nsteps: [{id: a, type: nothing}]"
+        )
+        await expect(page.locator("#check .fault").first).to_be_visible()
+        problems += await look(page, "document-faults", shape)
+        await page.goto(site.url("/console/workflows/webinar/test?contact=jane.morrison@example.com"))
+        await page.get_by_role("button", name="Run").click()
+        await expect(page.get_by_role("region", name="Jane Morrison")).to_be_visible()
+        problems += await look(page, "test-run-done", shape)
         await page.close()
     assert not problems, "\n".join(problems)
 

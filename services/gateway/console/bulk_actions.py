@@ -4,18 +4,20 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import grpc
 from google.protobuf.duration_pb2 import Duration
 from starlette.requests import Request
 from wayfarer.common.v1.failure_pb2 import ErrorClass
 from wayfarer.execution.v1 import bulk_service_pb2 as pb
 from wayfarer.execution.v1.execution_pb2 import ExecutionStatus
 
-from services.gateway.console.api import Api
-from services.gateway.console.execution_pages import ERRORS, SINCE
+from services.gateway.console.api import Api, Trouble
+from services.gateway.console.execution_pages import ERRORS, SINCE, unknown_words
 from services.gateway.console.forms import Done, Field, Form, Option, Question, ask
 from services.gateway.console.rendering import Page, count, link, query_of
 from services.gateway.console.words import BULK_KINDS, STATUS_NAMES, words
 
+_CHOICES: Final = ("workflow", "status", "step", "error", "reason", "since")
 PACES: Final = {
     "": ("1,000 a second", 0, 0),
     "100": ("100 a second", 100, 1),
@@ -60,12 +62,6 @@ def filter_of(query: Mapping[str, str], until: datetime) -> pb.ExecutionFilter:
     chosen.create_time_to.FromDatetime(until)
     if query.get("since", "") in SINCE:
         chosen.create_time_from.FromDatetime(until - timedelta(hours=SINCE[query["since"]][1]))
-    for name, field in (("from", chosen.create_time_from), ("to", chosen.create_time_to)):
-        try:
-            given = datetime.fromisoformat(query.get(name, ""))
-        except ValueError:
-            continue
-        field.FromDatetime(given.replace(tzinfo=given.tzinfo or UTC))
     return chosen
 
 
@@ -90,10 +86,19 @@ async def cancel_many(request: Request, api: Api, form: Form) -> Page | Done:
 
 
 def _chosen(request: Request, form: Form) -> tuple[dict[str, str], pb.ExecutionFilter]:
-    """The list's filter, and what it means; as it was when it was first counted."""
+    """The list's filter, and what it means; as it was when it was first counted.
+
+    A filter that cannot be is told in the form: what it left out would be done to more than was meant.
+    """
     form.begin(until=datetime.now(UTC).isoformat())
     query = query_of(request.query_params.items())
     filters = {name: value for name, value in query.items() if name != "page"}
+    strange = [
+        (name, "an operation on many cannot be chosen by this") for name in filters if name not in _CHOICES
+    ]
+    form.trouble = unknown_words(filters)
+    if strange:
+        form.trouble = Trouble(grpc.StatusCode.INVALID_ARGUMENT, "This filter cannot be.", "", tuple(strange))
     return filters, filter_of(filters, _until(form.get("until")))
 
 
@@ -105,7 +110,9 @@ async def _many(
         if started is not None:
             return started
     call = pb.PreviewBulkOperationRequest(task=task)
-    preview = await form.attempt(api.call(api.stubs.bulk.PreviewBulkOperation, call))
+    preview = None
+    if form.trouble is None:
+        preview = await form.attempt(api.call(api.stubs.bulk.PreviewBulkOperation, call))
     total = preview.total if preview is not None else 0
     there = link("/console/executions", **filters)
     counts = sorted(preview.counts.items()) if preview is not None else []
@@ -114,7 +121,7 @@ async def _many(
         button=f"{verb} {count(total)} executions" if total else "",
         back=there,
         crumbs=(("Executions", there),),
-        lines=_consequences(verb, total),
+        lines=_consequences(verb, total) if form.trouble is None else [],
         facts=[(words(name.lower()), count(number)) for name, number in counts],
         fields=fields if total else [],
         hidden={"until": form.get("until")},

@@ -40,7 +40,7 @@ SINCE: Final = {
 async def listed(request: Request, api: Api) -> Page:
     """A page of executions, newest first."""
     query = query_of(request.query_params.items())
-    trouble = _unknown(query)
+    trouble = unknown_words(query)
     executions: list[Any] = []
     more = ""
     workflows = await api.workflows()
@@ -69,7 +69,7 @@ async def listed(request: Request, api: Api) -> Page:
     )
 
 
-def _unknown(query: Mapping[str, str]) -> Trouble | None:
+def unknown_words(query: Mapping[str, str]) -> Trouble | None:
     """What is wrong with the words of the filter, if anything is."""
     known: dict[str, Mapping[str, object]] = {"status": STATUS_NAMES, "error": ERRORS, "since": SINCE}
     wrong = tuple(

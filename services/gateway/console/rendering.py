@@ -98,7 +98,6 @@ class Renderer:
             "short": short,
             "field": getattr,
             "sections": sections,
-            "plain": plain,
         }
         self._environment.globals |= {"asset": assets.url, "w": words, "sandboxes": sandboxes, "link": link}
 

@@ -16,7 +16,7 @@ COOKIE: Final = "wayfarer_views"
 MOST: Final = 12
 _MOST_BYTES: Final = 3_000
 _LIST: Final = "/console/executions"
-_FILTERS: Final = ("status", "workflow", "contact", "step", "error", "reason", "since", "from", "to")
+_FILTERS: Final = ("status", "workflow", "contact", "step", "error", "reason", "since")
 _CRUMBS: Final = (("Executions", _LIST),)
 
 

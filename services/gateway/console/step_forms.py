@@ -82,7 +82,7 @@ class _Property:
                 return "number"
             case "string":
                 return "area" if schema.get("maxLength", 0) >= _LONG else "text"
-            case "array" if _resolved(schema.get("items", {}), schema).get("type") == "string":
+            case "array" if schema.get("items", {}).get("type") == "string":
                 return "area"
             case _:
                 return "code"
@@ -93,7 +93,10 @@ def _resolved(schema: Schema, root: Schema) -> Schema:
         schema = root.get("$defs", {}).get(str(schema["$ref"]).rsplit("/", 1)[-1], {})
     options = [one for one in schema.get("anyOf", ()) if one.get("type") != "null"]
     if len(options) == 1:
-        return {**options[0], **{k: v for k, v in schema.items() if k in ("title", "description", "default")}}
+        told = {name: value for name, value in schema.items() if name in ("description", "default")}
+        schema = {**_resolved(options[0], root), **told}
+    if "items" in schema:
+        schema = {**schema, "items": _resolved(schema["items"], root)}
     return schema
 
 
