@@ -197,10 +197,10 @@ class Console:
             return self._away(request)
         form = Form()
         if request.method == "POST":
-            body = await _body(request, forms.MOST_BYTES)
-            if body is None:
+            fields = forms.parsed(await _body(request, forms.MOST_BYTES))
+            if fields is None:
                 return Response("This form is too large.\n", status_code=413)
-            form = Form(forms.parsed(body), sent=True, checks="x-check" in request.headers)
+            form = Form(fields, sent=True, checks="x-check" in request.headers)
             if not session.proves(form.get("csrf")):
                 return Response("This form was not sent from a page of the console.\n", status_code=403)
         return await self._answered(
@@ -316,8 +316,8 @@ def _same_origin(request: Request) -> bool:
 
 async def _sign_in_form(request: Request) -> dict[str, str]:
     """A small form's fields; of a larger one, none."""
-    body = await _body(request, _MOST_SIGN_IN_BYTES)
-    return {name: values[-1] for name, values in forms.parsed(body or b"").items()}
+    fields = forms.parsed(await _body(request, _MOST_SIGN_IN_BYTES)) or {}
+    return {name: values[-1] for name, values in fields.items()}
 
 
 async def _body(request: Request, most: int) -> bytes | None:

@@ -215,7 +215,12 @@ def ask(form: Form, question: Question, **more: Any) -> Page:
     return Page("ask.html", {"form": form, "question": question, **more}, status=status)
 
 
-def parsed(body: bytes) -> dict[str, list[str]]:
-    """A form's body. Raises ValueError if it holds too many fields."""
+def parsed(body: bytes | None) -> dict[str, list[str]] | None:
+    """A form's fields; None if it is too large, or they are too many."""
+    if body is None:
+        return None
     text = body.decode("utf-8", "replace")
-    return parse_qs(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    try:
+        return parse_qs(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        return None
