@@ -80,6 +80,10 @@ chaos: $(VENV)/.dev ## kill every process while executions run; nothing may be l
 bench: $(VENV)/.dev ## actions per second, latency, CPU and memory beside the baseline (ARGS=--json)
 	@$(BIN)/python -m tests.load.bench $(ARGS)
 
+.PHONY: bench-peers
+bench-peers: $(VENV)/.dev ## the same job on DBOS, Temporal, Celery, ARQ and plain SQLAlchemy (ARGS="--only plain,wayfarer")
+	@$(BIN)/python -m tests.load.peers $(ARGS)
+
 .PHONY: check
 check: $(VENV)/.dev ## format, lint, types, direction of imports, protos, generated code
 	$(BIN)/ruff format --check .
@@ -116,6 +120,8 @@ requirements: $(VENV)/.bootstrap ## pin requirements/*.in anew, with hashes
 		--python-version 3.11 --universal -o dev.txt dev.in
 	cd requirements && for f in runtime bootstrap; do ../$(BIN)/uv pip compile -q --generate-hashes --no-header \
 		--no-annotate --python-version 3.11 --universal -c dev.txt -o $$f.txt $$f.in; done
+	cd requirements/peers && for f in *.in; do ../../$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header \
+		--no-annotate --python-version 3.11 --universal -o $${f%.in}.txt $$f; done
 
 .PHONY: clean
 clean: ## remove the virtual environment and caches
