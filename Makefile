@@ -80,6 +80,10 @@ chaos: $(VENV)/.dev ## kill every process while executions run; nothing may be l
 bench: $(VENV)/.dev ## actions per second, latency, CPU and memory beside the baseline (ARGS=--json)
 	@$(BIN)/python -m tests.load.bench $(ARGS)
 
+.PHONY: bench-scale
+bench-scale: $(VENV)/.dev ## hours of load: a million waiting, many processes, old snapshots, timers (ARGS="--only bare,tags")
+	@$(BIN)/python -m tests.load.scale $(ARGS)
+
 .PHONY: bench-peers
 bench-peers: $(VENV)/.dev ## the same job on DBOS, Temporal, Celery, ARQ and plain SQLAlchemy (ARGS="--only plain,wayfarer")
 	@$(BIN)/python -m tests.load.peers $(ARGS)

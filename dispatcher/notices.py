@@ -97,8 +97,8 @@ class Notifier:
             contact_id=_NOBODY,
             action_type=action_type,
             config=orjson.dumps(config),
-            attempt=tries,
-            fence=1,
+            attempt=1,  # each try is one of its own: the notice has its schedule, no type's retries count
+            fence=tries,
             budget_ms=_BUDGET_MS,
         )
         outcome: Outcome | None = None
@@ -108,8 +108,8 @@ class Notifier:
         except (grpc.aio.AioRpcError, KeyError) as error:
             log.warning("notice_not_sent", notice_id=str(notice.notice_id), problem=type(error).__name__)
         match outcome:
-            case Succeeded():
-                return "sent"
+            case Succeeded(output=output):
+                return "sent" if not output or orjson.loads(output).get("sent", True) else "refused"
             case Skipped() | Failed(retry_after_s=None) if tries >= words.MOST_TRIES:
                 return "refused"
             case _:
@@ -133,11 +133,12 @@ def _message(notice: Notice, target: Target) -> tuple[str, dict[str, object]]:
     """The action that tells one target, and its config."""
     told = notice.told
     if target.kind == "email":
-        return "send_email", {
-            "to": target.address,
-            "subject": words.subject(told)[:500],
-            "text": words.text(told),
-            "from_name": "Wayfarer",
+        # Not by the account's own provider, whose refusal may be what there is to tell.
+        return "send_notification", {
+            "channel": "email",
+            "recipients": [target.address],
+            "title": words.subject(told)[:200],
+            "body": words.text(told)[:5_000],
         }
     body: object = (
         {"text": words.text(told)} if target.kind == "slack" else words.body(told, notice.notice_id)

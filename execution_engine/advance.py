@@ -5,6 +5,7 @@ control step, to where the world is needed: an action to begin, a wait, or the e
 commit does, and only then is anything sent.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -15,6 +16,7 @@ from execution_engine.definition.program import ActionStep, DeliveryClass, OnUnk
 from execution_engine.model import BlockedOn, ErrorClass, Failure, LogEvent, OutcomeCode, Status
 from execution_engine.moves import Advance, Gate, Hold
 from execution_engine.outcome import (
+    NEEDS_REAUTHORISATION,
     Certainty,
     Claimed,
     Deferred,
@@ -71,10 +73,7 @@ class _Mover(Walk):
                 )
                 self.go(self._action().next)
             case Deferred():
-                self.journal.end_attempt(
-                    self._action(), LogEvent.ACTION_DEFERRED, OutcomeCode.DEFERRED, event.failure
-                )
-                self._wait(BlockedOn.DEFERRAL, event.after_s)
+                self._deferred(event)
             case Pending():
                 self.journal.spill_start()
                 self.journal.note(LogEvent.ACTION_PENDING, OutcomeCode.PENDING)
@@ -171,6 +170,20 @@ class _Mover(Walk):
         if event.certainty is Certainty.NOT_DONE:
             self._unsent()
         self.give_up(step, fails=kind is Disposition.FAIL, reason=reason, failure=failure)
+
+    def _deferred(self, event: Deferred) -> None:
+        run, step, failure = self.run, self._action(), event.failure
+        self.journal.end_attempt(step, LogEvent.ACTION_DEFERRED, OutcomeCode.DEFERRED, failure)
+        if failure is None or failure.code != NEEDS_REAUTHORISATION:
+            self._wait(BlockedOn.DEFERRAL, event.after_s)
+        elif step.on_error.kind in ("default", "retry"):
+            run.blocked_by = failure.provider
+            self._wait(BlockedOn.REAUTHORISATION, event.after_s)
+        else:
+            # The step says what is to happen without the provider: that needs no new credentials.
+            refused = replace(failure, error_class=ErrorClass.AUTHENTICATION)
+            self._unsent()
+            self.give_up(step, fails=False, reason="authentication", failure=refused)
 
     def _unsent(self) -> None:
         """A message that was not sent, and will not be, does not count as one."""

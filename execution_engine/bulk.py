@@ -50,6 +50,8 @@ class Chosen:
     reason: str = ""
     created_from: datetime | None = None
     created_to: datetime | None = None
+    places: tuple[tuple[int, int], ...] | None = None
+    """Versions with positions of the step they stand at; None for any."""
 
 
 @dataclass(frozen=True, slots=True)

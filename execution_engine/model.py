@@ -47,6 +47,7 @@ class BlockedOn(IntEnum):
     OUTCOME_UNKNOWN = 16
     QUIET_HOURS = 17
     FREQUENCY_CAP = 18
+    REAUTHORISATION = 19
 
 
 class Priority(IntEnum):

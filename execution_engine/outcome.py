@@ -5,8 +5,12 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 from execution_engine.model import BlockedOn, Failure, Status
+
+NEEDS_REAUTHORISATION: Final = "NEEDS_REAUTHORISATION"
+"""The code of a deferral until the account's provider gets new credentials; the executors' word."""
 
 
 class Certainty(IntEnum):

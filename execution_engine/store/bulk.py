@@ -26,10 +26,13 @@ _CHOSEN = """FROM execution e WHERE e.account_id = $1
     AND (cardinality($5::smallint[]) = 0 OR e.status = ANY ($5::smallint[]))
     AND ($6::integer IS NULL OR (e.failure::jsonb ->> 'class')::integer = $6)
     AND ($7 = '' OR e.reason = $7)
-    AND ($8::uuid IS NULL OR e.execution_id >= $8) AND ($9::uuid IS NULL OR e.execution_id < $9)"""
-_COUNT = f"SELECT e.version, e.step, e.status, count(*) AS number {_CHOSEN} GROUP BY 1, 2, 3"
+    AND ($8::uuid IS NULL OR e.execution_id >= $8) AND ($9::uuid IS NULL OR e.execution_id < $9)
+    AND ($10::integer[] IS NULL
+        OR (e.version, e.step) IN (SELECT * FROM unnest($10, $11::smallint[])))"""
+COUNT = f"SELECT e.version, e.step, e.status, count(*) AS number {_CHOSEN} GROUP BY 1, 2, 3"
+"""How many are chosen, by version, step and status."""
 _TAKE = f"""INSERT INTO bulk_item (account_id, operation_id, item, subject)
-SELECT $1, $10,
+SELECT $1, $12,
     row_number() OVER (ORDER BY e.execution_id), e.execution_id {_CHOSEN} LIMIT {{most}}"""
 _ADD = """INSERT INTO bulk_item (account_id, operation_id, item, subject)
 SELECT $1, $2, $3 + u.place, u.subject FROM unnest($4::uuid[]) WITH ORDINALITY AS u (subject, place)"""
@@ -108,7 +111,7 @@ async def create(
         await add_items(connection, account_id, operation_id, 0, params.contacts)
     else:
         text = _TAKE.replace("{most}", str(MOST_ITEMS))
-        await connection.execute(text, account_id, *_arguments(params.chosen), operation_id)
+        await connection.execute(text, account_id, *arguments(params.chosen), operation_id)
         total = await connection.fetchval(
             "SELECT count(*) FROM bulk_item WHERE account_id = $1 AND operation_id = $2",
             account_id,
@@ -118,7 +121,8 @@ async def create(
     return operation_id
 
 
-def _arguments(chosen: Chosen) -> tuple[Any, ...]:
+def arguments(chosen: Chosen) -> tuple[Any, ...]:
+    """The parameters of COUNT after the account."""
     return (
         list(chosen.ids),
         chosen.workflow_id,
@@ -128,6 +132,8 @@ def _arguments(chosen: Chosen) -> tuple[Any, ...]:
         chosen.reason,
         first_id(chosen.created_from) if chosen.created_from is not None else None,
         past_id(chosen.created_to) if chosen.created_to is not None else None,
+        [version for version, _ in chosen.places] if chosen.places is not None else None,
+        [step for _, step in chosen.places or ()],
     )
 
 
@@ -135,7 +141,7 @@ async def count(
     connection: asyncpg.Connection, account_id: int, chosen: Chosen
 ) -> list[tuple[int, int, Status, int]]:
     """How many executions are chosen, by version, position of their step, and status."""
-    rows = await connection.fetch(_COUNT, account_id, *_arguments(chosen))
+    rows = await connection.fetch(COUNT, account_id, *arguments(chosen))
     return [(row["version"], row["step"], Status(row["status"]), row["number"]) for row in rows]
 
 

@@ -1,10 +1,11 @@
 """Writes what advance decided: one transaction for hundreds of runs; dispatcher/commit.py calls it.
 
 Three statements for the three ways on (stays ACTIVE, rests, completes), then COPY of the log rows
-of those whose fence still held. What is missing from the returned ids was not written at all.
+of those whose fence still held. What is missing from the returned ids was not written at all. A few moves
+go another way (few.py).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,9 +21,7 @@ from execution_engine.run import JsonObject, Run
 from execution_engine.store import changes, contact_changes, counts, intents, lookback, notices
 from execution_engine.store.sql import statement
 
-_ADVANCE = statement("advance_runs")
-_REST = statement("rest_runs")
-_FINISH = statement("finish_runs")
+_STATEMENTS = {name: statement(name) for name in ("advance_runs", "rest_runs", "finish_runs")}
 _REREAD = statement("reread_runs")
 _INSERT_LOG = statement("insert_log")
 _GATES = statement("lock_gates_of")
@@ -84,25 +83,9 @@ async def commit(
         move.result.refresh = False
     intents.mark_stale(gates, [(move.run, move.result) for move in moves if move.result.message is not None])
     moves = [move for move in moves if not move.result.refresh]
-    groups: tuple[list[Move], list[Move], list[Move]] = ([], [], [])
-    for move in moves:
-        status = move.run.status
-        groups[0 if status is Status.ACTIVE else 2 if status is Status.COMPLETED else 1].append(move)
     written: set[UUID] = set()
-    advancing, resting, finishing = groups
-    if advancing:
-        # NULL for the moment itself, which is nearly all: a timestamp is the dearest of values to encode.
-        begun_at = [None if m.run.open_at is now else m.run.open_at for m in advancing]
-        written.update(_ids(await connection.fetch(_ADVANCE, *_columns(vault, advancing), now, begun_at)))
-    if resting:
-        written.update(
-            _ids(
-                await connection.fetch(_REST, *_columns(vault, resting), now, *_rest_columns(vault, resting))
-            )
-        )
-    if finishing:
-        reasons = [m.run.reason for m in finishing]
-        written.update(_ids(await connection.fetch(_FINISH, *_columns(vault, finishing), now, reasons)))
+    for name, _, columns in grouped(vault, moves, now):
+        written.update(row[0] for row in await connection.fetch(_STATEMENTS[name], *columns))
     await append(connection, _log_records(vault, moves, written))
     landed = [move for move in moves if move.run.execution_id in written]
     await _keep_intents(connection, landed)
@@ -115,6 +98,27 @@ async def commit(
     await contact_changes.apply(connection, vault, changed, now)
     await lookback.look(connection, vault, [m.run for m in landed if m.result.listens], now)
     return written
+
+
+def grouped(
+    vault: ports.Vault, moves: Sequence[Move], now: datetime
+) -> Iterator[tuple[str, list[Move], tuple[Any, ...]]]:
+    """The moves by the way they go on: the statement's name, whose moves, and its parameters."""
+    advancing: list[Move] = []
+    resting: list[Move] = []
+    finishing: list[Move] = []
+    for move in moves:
+        status = move.run.status
+        kind = advancing if status is Status.ACTIVE else finishing if status is Status.COMPLETED else resting
+        kind.append(move)
+    if advancing:
+        # NULL for the moment itself, which is nearly all: a timestamp is the dearest of values to encode.
+        begun_at = [None if m.run.open_at is now else m.run.open_at for m in advancing]
+        yield "advance_runs", advancing, (*_columns(vault, advancing), now, begun_at)
+    if resting:
+        yield "rest_runs", resting, (*_columns(vault, resting), now, *_rest_columns(vault, resting))
+    if finishing:
+        yield "finish_runs", finishing, (*_columns(vault, finishing), now, [m.run.reason for m in finishing])
 
 
 async def _lock_gates(connection: asyncpg.Connection, moves: Sequence[Move]) -> intents.Gates:
@@ -154,10 +158,6 @@ async def reread(connection: asyncpg.Connection, runs: Sequence[Run]) -> dict[UU
     return {
         row["execution_id"]: Standing(row["fence"], row["rev"], row["asks"], row["log_hash"]) for row in rows
     }
-
-
-def _ids(rows: Iterable[asyncpg.Record]) -> list[UUID]:
-    return [row[0] for row in rows]
 
 
 def _columns(vault: ports.Vault, moves: list[Move]) -> tuple[list[Any], ...]:

@@ -35,7 +35,7 @@ ON CONFLICT (account_id, contact_id) DO UPDATE SET
     phone_sealed = coalesce(excluded.phone_sealed, c.phone_sealed),
     email_hash = coalesce(excluded.email_hash, c.email_hash),
     phone_hash = coalesce(excluded.phone_hash, c.phone_hash),
-    messenger_hash = coalesce(excluded.messenger_hash, c.messenger_hash),
+    messenger_hash = CASE WHEN $9 THEN excluded.messenger_hash ELSE c.messenger_hash END,
     revision = c.revision + 1, sending_rev = c.sending_rev + 1, updated_at = excluded.updated_at
 WHERE c.deleted_at IS NULL"""
 _SHARING = """SELECT DISTINCT o.account_id, o.contact_id
@@ -98,6 +98,7 @@ async def _create(
         _hashed(vault, run, phone),
         now,
         _hashed(vault, run, given.get(MESSENGER_FIELD)),
+        MESSENGER_FIELD in given,
     )
     told: list[tuple[str, dict[str, Any]]] = []
     if given.get("created") or given.get("changed"):

@@ -49,13 +49,13 @@ class Tally:
     """Deltas gathered for one statement: a row per version."""
 
     def __init__(self) -> None:
-        self._versions: dict[Version, dict[str, list[int]]] = {}
+        self.versions: dict[Version, dict[str, list[int]]] = {}
 
     def add(self, version: Version, counted: Iterable[tuple[str, Count]]) -> None:
         """Counts what happened at steps of a version."""
-        deltas = self._versions.get(version)
+        deltas = self.versions.get(version)
         if deltas is None:
-            deltas = self._versions[version] = {}
+            deltas = self.versions[version] = {}
         for step_id, what in counted:
             sums = deltas.get(step_id)
             if sums is None:
@@ -65,7 +65,7 @@ class Tally:
 
     async def write(self, connection: asyncpg.Connection) -> None:
         """Appends them, in the caller's transaction."""
-        rows = [(version, deltas) for version, deltas in self._versions.items() if deltas]
+        rows = [(version, deltas) for version, deltas in self.versions.items() if deltas]
         if rows:
             await connection.execute(
                 _ADD,
@@ -76,20 +76,31 @@ class Tally:
             )
 
 
+def deltas_of(run: Run, counted: Iterable[tuple[int, Count]]) -> dict[str, list[int]]:
+    """What one run's move changes of its version's sums, by step id."""
+    tally = Tally()
+    tally.add(_version(run), _named(run, counted))
+    return tally.versions[_version(run)]
+
+
+def _version(run: Run) -> Version:
+    return run.account_id, run.workflow_id, run.version
+
+
+def _named(run: Run, counted: Iterable[tuple[int, Count]]) -> list[tuple[str, Count]]:
+    assert run.program is not None
+    steps = run.program.steps
+    return [(steps[position].id if position != END else "", what) for position, what in counted]
+
+
 async def add(
     connection: asyncpg.Connection, moved: Iterable[tuple[Run, Sequence[tuple[int, Count]]]]
 ) -> None:
     """Counts what moves did."""
     tally = Tally()
     for run, counted in moved:
-        if not counted:
-            continue
-        assert run.program is not None
-        steps = run.program.steps
-        tally.add(
-            (run.account_id, run.workflow_id, run.version),
-            [(steps[position].id if position != END else "", what) for position, what in counted],
-        )
+        if counted:
+            tally.add(_version(run), _named(run, counted))
     await tally.write(connection)
 
 

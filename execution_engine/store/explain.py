@@ -1,6 +1,6 @@
 """Why an execution does not move, until when, and what would move it; ExplainExecution shows it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ import asyncpg
 import orjson
 
 from execution_engine import ports
-from execution_engine.model import AGEING_S, TERMINAL, BlockedOn, ExecutionView, Status
+from execution_engine.model import AGEING_S, TERMINAL, BlockedOn, ErrorClass, ExecutionView, Status
 from execution_engine.store import executions, lanes
 
 _LIMIT = """SELECT a.active_limit, wf_now() AS now,
@@ -23,6 +23,7 @@ WHERE e.account_id = $1 AND e.lane BETWEEN 1 AND 3 AND e.wake_at <= wf_now()
 _WAIT = "SELECT wait_seq, wait_sealed FROM execution WHERE account_id = $1 AND execution_id = $2"
 _WORKFLOW = "SELECT status, updated_at FROM workflow WHERE account_id = $1 AND workflow_id = $2"
 _DUE = (Status.QUEUED, Status.WAITING)
+_REFUSED = (ErrorClass.AUTHENTICATION, ErrorClass.AUTHORIZATION, ErrorClass.CONFIGURATION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,40 @@ class Blocker:
     until: datetime | None = None
     position: int = 0
     detail: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A provider refuses the account's credentials for a channel; `problem` says how, for a person."""
+
+    channel: str
+    provider: str
+    problem: str
+    since: datetime
+
+
+def provider_at_fault(view: ExecutionView) -> str:
+    """The provider whose refusal of the account may be what stops an execution; empty for none."""
+    if view.blocked_on is BlockedOn.REAUTHORISATION:
+        return view.blocked_by
+    failure: dict[str, Any] = orjson.loads(view.failure) if view.failure else {}
+    return str(failure.get("provider", "")) if failure.get("class") in _REFUSED else ""
+
+
+def with_refusals(blockers: Sequence[Blocker], refusals: Sequence[Refusal]) -> list[Blocker]:
+    """The same blockers, and each refusal in place of the word that there is one."""
+    named = [
+        Blocker(
+            BlockedOn.REAUTHORISATION,
+            f"{one.provider} refuses the account's credentials for {one.channel}: {one.problem}",
+            _TEXTS[BlockedOn.REAUTHORISATION][1],
+            since=one.since,
+            detail={"provider": one.provider, "channel": one.channel},
+        )
+        for one in refusals
+    ]
+    others = [one for one in blockers if one.kind is not BlockedOn.REAUTHORISATION or not named]
+    return [*others, *named]
 
 
 async def mark_limited(
@@ -197,6 +232,10 @@ _TEXTS = {
         "the contact got as many messages as the account allows",
         "the first of them is long enough ago",
     ),
+    BlockedOn.REAUTHORISATION: (
+        "its provider refuses the account's credentials",
+        "new credentials are set (SetProvider)",
+    ),
     BlockedOn.OUTCOME_UNKNOWN: ("an outcome nobody can tell", "resume it to go on, or cancel it"),
 }
 
@@ -209,6 +248,7 @@ def _waiting(view: ExecutionView, wait: Mapping[str, Any]) -> Blocker:
         if "types" in wait:
             detail["events"] = ", ".join(wait["types"])
     if view.blocked_by:
-        detail["lane"] = view.blocked_by
+        name = "provider" if view.blocked_on is BlockedOn.REAUTHORISATION else "lane"
+        detail[name] = view.blocked_by
     since = datetime.fromisoformat(wait["began"]) if wait else view.updated_at
     return Blocker(view.blocked_on, text, remedy, since=since, until=view.wake_at, detail=detail)

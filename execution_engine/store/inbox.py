@@ -1,5 +1,7 @@
 """Events that were written with what caused them, on their way in; the API's intake takes them in order."""
 
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
@@ -17,7 +19,22 @@ FROM event_inbox WHERE account_id = $1 AND failed_at IS NULL ORDER BY inbox_id L
 _ASIDE = """UPDATE event_inbox SET failed_at = wf_now() WHERE (account_id, inbox_id) IN (
     SELECT account_id, inbox_id FROM event_inbox WHERE account_id = $1 AND failed_at IS NULL
     ORDER BY inbox_id LIMIT 1)"""
+_SET_ASIDE = """SELECT inbox_id, contact_id, type, source_id, occurred_at, failed_at FROM event_inbox
+WHERE account_id = $1 AND failed_at IS NOT NULL AND ($2::bigint IS NULL OR inbox_id < $2)
+    AND ($3::uuid IS NULL OR contact_id = $3) ORDER BY inbox_id DESC LIMIT $4"""
 _GONE = "DELETE FROM event_inbox WHERE account_id = $1 AND inbox_id = ANY ($2::bigint[])"
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """An event that could not be taken in."""
+
+    inbox_id: int
+    contact_id: UUID
+    type: str
+    source_id: str
+    occurred_at: datetime
+    failed_at: datetime
 
 
 async def accounts(pool: asyncpg.Pool, most: int) -> list[int]:
@@ -52,6 +69,14 @@ async def take_in(
 async def set_aside(connection: asyncpg.Connection, account_id: int) -> None:
     """The oldest event cannot be taken in: it is kept, and those behind it go on."""
     await connection.execute(_ASIDE, account_id)
+
+
+async def page(
+    connection: asyncpg.Connection, account_id: int, before: int | None, size: int, contact_id: UUID | None
+) -> list[SetAside]:
+    """Up to `size` events that were set aside, newest first, after place `before`."""
+    rows = await connection.fetch(_SET_ASIDE, account_id, before, contact_id, size)
+    return [SetAside(**dict(row)) for row in rows]
 
 
 def _arrival(row: asyncpg.Record, vault: ports.Vault, account_id: int) -> Arrival:

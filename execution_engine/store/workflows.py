@@ -35,6 +35,10 @@ dedup_window_ms = $4, reentry = $5, updated_at = wf_now() WHERE account_id = $1 
 _STATUS = "UPDATE workflow SET status = $3, updated_at = wf_now() WHERE account_id = $1 AND workflow_id = $2"
 _DOCUMENT = """SELECT document_sealed FROM workflow_version
 WHERE account_id = $1 AND workflow_id = $2 AND version = $3"""
+_STANDING = """SELECT v.version, v.document_sealed FROM workflow_version v
+WHERE v.account_id = $1 AND v.workflow_id = $2 AND ($3 = 0 OR v.version = $3) AND v.version IN (
+    SELECT e.version FROM execution e WHERE e.account_id = $1 AND e.workflow_id = $2
+    UNION SELECT w.published_version FROM workflow w WHERE w.account_id = $1 AND w.workflow_id = $2)"""
 _KEYS = "SELECT workflow_id, key FROM workflow WHERE account_id = $1 AND workflow_id = ANY ($2::uuid[])"
 _UNPARK = """WITH parked AS MATERIALIZED (
     SELECT ctid AS place FROM execution WHERE account_id = $1 AND workflow_id = $2 AND parked
@@ -135,6 +139,26 @@ async def replace_draft(
     steps = len(document["steps"])
     await connection.execute(_DRAFT, account_id, workflow.workflow_id, workflow.name, sealed, steps)
     return await find(connection, vault, account_id, workflow.key)
+
+
+async def places_of(
+    connection: asyncpg.Connection,
+    vault: ports.Vault,
+    account_id: int,
+    workflow_id: UUID,
+    step_id: str,
+    version: int,
+) -> list[tuple[int, int]]:
+    """Where a step stands: versions and positions. `version` 0: each that has executions, and the last."""
+    found: list[tuple[int, int]] = []
+    if version > _MOST_VERSION:
+        return found
+    for row in await connection.fetch(_STANDING, account_id, workflow_id, version):
+        document = orjson.loads(vault.open(ports.DOCUMENT, account_id, row["document_sealed"]))
+        ids = [step["id"] for step in document["steps"]]
+        if step_id in ids:
+            found.append((row["version"], ids.index(step_id)))
+    return sorted(found)
 
 
 async def publish(

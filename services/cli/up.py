@@ -40,12 +40,11 @@ def run(
     port_base: int | None, workers: int, state_dir: Path | None, executors: Mapping[str, HostPort]
 ) -> int:
     """Runs until a signal; the exit code."""
-    quiet()
-    console = Console()
     home = state_dir or default_state_dir()
     try:
         stack = Stack(home, port_base=port_base, workers=workers, executors=executors)
-        asyncio.run(_run(console, stack))
+        quiet()
+        asyncio.run(_run(Console(), stack))
     except (StackError, PortsTaken, PostgresError) as error:
         print(error, file=sys.stderr)
         return 1

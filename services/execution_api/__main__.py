@@ -131,7 +131,7 @@ def _sweep(stack: AsyncExitStack, stop: asyncio.Event, parts: _Parts) -> None:
 def _servicers(parts: _Parts) -> list[Callable[[grpc.aio.Server], None]]:
     """Each service of the API, to be added to the server."""
     engine, due = parts.engine, parts.due
-    executions = ExecutionServicer(engine, parts.starts, parts.watching, due)
+    executions = ExecutionServicer(engine, parts.starts, parts.watching, due, parts.providers)
     return [
         partial(add_ExecutionServiceServicer_to_server, executions),
         partial(add_WorkflowServiceServicer_to_server, WorkflowServicer(engine, due)),
@@ -142,7 +142,7 @@ def _servicers(parts: _Parts) -> list[Callable[[grpc.aio.Server], None]]:
         partial(add_ContactServiceServicer_to_server, ContactServicer(engine, parts.records)),
         partial(add_ConsentServiceServicer_to_server, ConsentServicer(engine)),
         partial(add_TemplateServiceServicer_to_server, TemplateServicer(engine)),
-        partial(add_AdminServiceServicer_to_server, AdminServicer(engine, parts.providers)),
+        partial(add_AdminServiceServicer_to_server, AdminServicer(engine, parts.providers, due)),
     ]
 
 

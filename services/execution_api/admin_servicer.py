@@ -9,9 +9,10 @@ from wayfarer.admin.v1 import admin_service_pb2 as pb
 from execution_engine import account_settings
 from execution_engine.definition.faults import Fault
 from execution_engine.errors import InvalidValue, InvalidValues, NotFound, RoleRequired
-from execution_engine.store import admin
+from execution_engine.store import admin, reauthorisation
 from execution_engine.store.accounts import account_transaction
 from execution_engine.store.admin import AccountView, KeyView, Role
+from execution_engine.store.hints import HintSender
 from services.execution_api import convert, paging, sending_settings
 from services.execution_api.auth import caller
 from services.execution_api.providers import Providers
@@ -24,9 +25,10 @@ _MOST_ACTIVE = 100_000
 class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
     """The rpcs of AdminService; the proto says what each does."""
 
-    def __init__(self, engine: Engine, providers: Providers) -> None:
+    def __init__(self, engine: Engine, providers: Providers, due: HintSender) -> None:
         self._pool = engine.pool
         self._providers = providers
+        self._due = due
 
     async def GetAccount(self, request: pb.GetAccountRequest, context: Context) -> pb.GetAccountResponse:
         account_id = _meant(request.account_id)
@@ -117,6 +119,7 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         await self._providers.put(
             account_id, request.channel, request.provider, settings, dict(request.credentials)
         )
+        await self._go_on(account_id)
         return pb.SetProviderResponse()
 
     async def ListProviders(
@@ -128,8 +131,15 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
     async def RemoveProvider(
         self, request: pb.RemoveProviderRequest, context: Context
     ) -> pb.RemoveProviderResponse:
-        await self._providers.remove(_meant(request.account_id), request.channel)
+        account_id = _meant(request.account_id)
+        await self._providers.remove(account_id, request.channel)
+        await self._go_on(account_id)
         return pb.RemoveProviderResponse()
+
+    async def _go_on(self, account_id: int) -> None:
+        """What waits for new credentials tries again."""
+        if await reauthorisation.wake(self._pool, account_id):
+            self._due.tell(account_id)
 
 
 def _require(role: Role) -> None:

@@ -201,10 +201,12 @@ class BulkServicer(bulk_service_pb2_grpc.BulkServiceServicer):
         given: pb.ExecutionFilter,
         default: tuple[Status, ...],
     ) -> Chosen:
-        workflow_id = None
+        workflow_id, places = None, None
         if given.workflow:
             found = await workflows.find(connection, self._engine.vault, account_id, given.workflow)
             workflow_id = found.workflow_id
+        if given.step_id:
+            places = await self._places(connection, account_id, workflow_id, given)
         since, until = given.create_time_from, given.create_time_to
         return Chosen(
             ids=tuple(UUID(name) for name in given.ids),
@@ -217,7 +219,24 @@ class BulkServicer(bulk_service_pb2_grpc.BulkServiceServicer):
             if given.HasField("create_time_from")
             else None,
             created_to=convert.moment(until, "create_time_to") if given.HasField("create_time_to") else None,
+            places=places,
         )
+
+    async def _places(
+        self,
+        connection: asyncpg.Connection,
+        account_id: int,
+        workflow_id: UUID | None,
+        given: pb.ExecutionFilter,
+    ) -> tuple[tuple[int, int], ...]:
+        """Where the filter's step stands. Raises InvalidValue."""
+        if workflow_id is None:
+            raise InvalidValue("filter.step_id", "required", "goes with the workflow whose step it is")
+        vault, step_id = self._engine.vault, given.step_id
+        found = await workflows.places_of(connection, vault, account_id, workflow_id, step_id, given.version)
+        if not found:
+            raise InvalidValue("filter.step_id", "unknown_step", f"no version has a step {step_id!r}")
+        return tuple(found)
 
     async def _enrollment(
         self, connection: asyncpg.Connection, account_id: int, given: pb.EnrollMany, words: str

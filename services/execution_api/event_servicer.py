@@ -11,10 +11,11 @@ from wayfarer.event.v1 import event_service_pb2 as pb
 from dispatcher.intake import Intake
 from execution_engine.errors import InvalidValue, NotFound, WayfarerError
 from execution_engine.receipts import Consequence
-from execution_engine.store import contacts, event_reads, refusals, workflows
+from execution_engine.store import contacts, event_reads, inbox, refusals, workflows
 from execution_engine.store.accounts import account_transaction
 from execution_engine.store.event_reads import EventView
 from execution_engine.store.events import Answer, Arrival
+from execution_engine.store.inbox import SetAside
 from services.execution_api import convert, paging
 from services.execution_api.auth import caller
 from services.execution_api.showing import Engine
@@ -98,6 +99,21 @@ class EventServicer(event_service_pb2_grpc.EventServiceServicer):
         ]
         return pb.ListRefusalsResponse(refusals=listed, next_page_token=more)
 
+    async def ListSetAsideEvents(
+        self, request: pb.ListSetAsideEventsRequest, context: Context
+    ) -> pb.ListSetAsideEventsResponse:
+        account_id, size = caller().account_id, paging.size_of(request.page_size)
+        mark = paging.filter_mark(request)
+        before = paging.decode_number(request.page_token, mark)
+        contact_id = UUID(request.contact_id) if request.contact_id else None
+        async with account_transaction(self._engine.pool, account_id) as connection:
+            found = await inbox.page(connection, account_id, before, size + 1, contact_id)
+        last = found[size - 1].inbox_id.to_bytes(8, "big") if len(found) > size else b""
+        return pb.ListSetAsideEventsResponse(
+            events=[_set_aside(one) for one in found[:size]],
+            next_page_token=paging.encode(last, mark) if last else "",
+        )
+
     async def _named_outside(self, account_id: int, events: Sequence[pb.NewEvent]) -> dict[str, UUID]:
         """Ids of contacts that are named by the caller's own ids."""
         names = {event.contact_external_id for event in events if event.contact_external_id}
@@ -105,6 +121,17 @@ class EventServicer(event_service_pb2_grpc.EventServiceServicer):
             return {}
         async with account_transaction(self._engine.pool, account_id) as connection:
             return await contacts.ids_of(connection, account_id, sorted(names))
+
+
+def _set_aside(one: SetAside) -> event_pb2.SetAsideEvent:
+    return event_pb2.SetAsideEvent(
+        inbox_id=one.inbox_id,
+        contact_id=str(one.contact_id),
+        type=one.type,
+        source_id=one.source_id,
+        occur_time=convert.timestamp(one.occurred_at),
+        set_aside_time=convert.timestamp(one.failed_at),
+    )
 
 
 def _arrival(event: pb.NewEvent, known: dict[str, UUID]) -> Arrival:

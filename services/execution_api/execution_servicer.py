@@ -17,6 +17,7 @@ from execution_engine.store.hints import HintSender
 from services.execution_api import convert, paging
 from services.execution_api.answers import key_of
 from services.execution_api.auth import caller
+from services.execution_api.providers import Providers
 from services.execution_api.showing import Engine, shown, shown_all
 from services.execution_api.starts import Asked, Starts
 from services.execution_api.steering import Steering
@@ -32,8 +33,10 @@ _NIL = UUID(int=0)
 class ExecutionServicer(Steering, execution_service_pb2_grpc.ExecutionServiceServicer):
     """The rpcs of ExecutionService; the proto says what each does."""
 
-    def __init__(self, engine: Engine, starts: Starts, watching: Watching, due: HintSender) -> None:
-        super().__init__(engine, due)
+    def __init__(
+        self, engine: Engine, starts: Starts, watching: Watching, due: HintSender, providers: Providers
+    ) -> None:
+        super().__init__(engine, due, providers)
         self._starts = starts
         self._watching = watching
 

@@ -37,9 +37,9 @@ class Hashing:
 
     async def sweep(self) -> bool:
         """Hashes a batch; False, as the next round is soon enough."""
-        if len(await contacts.owing(self._pool, _BATCH)) == _BATCH:
-            return False
         found = await hashing.unhashed(self._pool, _BATCH)
+        if found and len(await contacts.owing(self._pool, _BATCH)) == _BATCH:
+            return False
         try:
             for account_id, ids in found.items():
                 await self._hash(account_id, ids)

@@ -54,6 +54,16 @@ def decode_seq(token: str, mark: bytes) -> int:
     return int.from_bytes(raw, "big")
 
 
+def decode_number(token: str, mark: bytes) -> int | None:
+    """As decode, for lists that go on before a number of eight bytes."""
+    raw = decode(token, mark)
+    if raw is None:
+        return None
+    if len(raw) != 8 or raw[0] > 0x7F:
+        raise PageTokenInvalid
+    return int.from_bytes(raw, "big")
+
+
 def decode_id(token: str, mark: bytes) -> UUID | None:
     """As decode, for lists that go on after an id."""
     raw = decode(token, mark)

@@ -14,6 +14,7 @@ from execution_engine.store.hints import HintSender
 from services.execution_api import convert
 from services.execution_api.answers import answered, key_of
 from services.execution_api.auth import caller
+from services.execution_api.providers import Providers
 from services.execution_api.showing import Engine, shown
 from services.runtime.interceptors import Context
 
@@ -24,9 +25,10 @@ Act = Callable[[asyncpg.Connection, Caller, UUID], Awaitable[object]]
 class Steering:
     """What operators do to one execution; the proto says what each does."""
 
-    def __init__(self, engine: Engine, due: HintSender) -> None:
+    def __init__(self, engine: Engine, due: HintSender, providers: Providers) -> None:
         self._engine = engine
         self._due = due
+        self._providers = providers
 
     async def CancelExecution(
         self, request: pb.CancelExecutionRequest, context: Context
@@ -113,6 +115,10 @@ class Steering:
                 connection, engine.vault, account_id, view.execution_id, engine.families(), outline
             )
             execution = await shown(engine, connection, view)
+        provider = explain.provider_at_fault(view)
+        if provider:
+            refusals = await self._providers.refusals(account_id, provider)
+            blockers = explain.with_refusals(blockers, refusals)
         return pb.ExplainExecutionResponse(
             execution=execution, blockers=[convert.blocker(one) for one in blockers]
         )

@@ -146,6 +146,9 @@ class Deferred:
 
     after: timedelta
     reason: str = "DEFERRED"
+    message: str = ""
+    provider: str = ""
+    """Whose affair it is; the family's own if empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +170,8 @@ class Failed:
     """As in Succeeded."""
     constant: bool = False
     """As in Succeeded."""
+    needs_reauthorisation: bool = False
+    """Set if the provider refuses the account's credentials, so that all that follows would fail as well."""
     private: bool = False
     """Set if the message may hold what the account's own data made it say: the ledger seals it."""
 

@@ -17,6 +17,7 @@ from services.executors.gate import AttemptStoppedError
 from services.executors.intake import Answer, Item
 from services.executors.ledger import Attempt, Ledger, Written
 from services.executors.outcome_log import OutcomeLog
+from services.executors.providers.provider import CredentialsRefusedError
 from services.executors.results import Encoded, ResultCodec, refusal
 from services.runtime import telemetry
 
@@ -172,6 +173,8 @@ class Outbound:
                         return result
         except AttemptStoppedError as stopped:
             return _stopped(stopped.code)
+        except CredentialsRefusedError as refused:
+            return refused.deferred()
         except TimeoutError as error:
             if not budget.expired():
                 return _raised(item, error)

@@ -138,7 +138,7 @@ def _message(result: Result, family: str) -> tuple[LedgerState, action_pb2.Actio
                 outcome=action_pb2.OUTCOME_DEFERRED, certainty=action_pb2.CERTAINTY_NOT_DONE
             )
             message.retry_after.FromTimedelta(result.after)
-            _explain(message, family, result.reason, "")
+            _explain(message, result.provider or family, result.reason, result.message)
             return LedgerState.NOT_DONE, message
         case Failed():
             return _failed(result, family)

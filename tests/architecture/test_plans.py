@@ -6,6 +6,9 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
+from execution_engine.bulk import Chosen
+from execution_engine.model import LIVE
+from execution_engine.store import bulk
 from execution_engine.store.sql import statement
 from services.local.stack import Stack
 from services.worker.__main__ import PLANNER
@@ -41,9 +44,14 @@ HOT = {
 
 
 @pytest.fixture(scope="module")
-async def worker_role() -> AsyncIterator[asyncpg.Connection]:
-    async with fresh_stack(workers=0) as stack:
-        yield await _filled(stack)
+async def stack() -> AsyncIterator[Stack]:
+    async with fresh_stack(workers=0) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def worker_role(stack: Stack) -> asyncpg.Connection:
+    return await _filled(stack)
 
 
 async def _filled(stack: Stack) -> asyncpg.Connection:
@@ -62,3 +70,19 @@ async def test_a_hot_statement_uses_its_index(worker_role: asyncpg.Connection, n
     for index in HOT[name]:
         assert re.search(rf"Index (Only )?Scan (Backward )?using {index} ", plan), plan
     assert "Seq Scan" not in plan, plan
+
+
+async def test_executions_at_a_step_are_found_by_their_workflow(
+    stack: Stack, worker_role: asyncpg.Connection
+) -> None:
+    """A-38: a filter by step reads the workflow's executions; an index on the step would cost advance its HOT update."""
+    workflow_id = await worker_role.fetchval("SELECT workflow_id FROM workflow WHERE account_id = 1001")
+    chosen = Chosen(workflow_id=workflow_id, statuses=LIVE, places=((1, 2), (3, 4)))
+    connection = await asyncpg.connect(stack.prepared.dsns["wayfarer_api"])
+    async with connection.transaction():
+        await connection.execute("SELECT set_config('wayfarer.account_id', '1001', true)")
+        rows = await connection.fetch(f"EXPLAIN {bulk.COUNT}", 1001, *bulk.arguments(chosen))
+    await connection.close()
+    plan = "\n".join(row[0] for row in rows)
+    assert "execution_by_workflow" in plan, plan
+    assert "Seq Scan on execution" not in plan, plan

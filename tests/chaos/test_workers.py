@@ -11,7 +11,7 @@ import asyncpg
 from services.local.stack import Stack
 from services.runtime.database import open_pool
 from services.runtime.keyring import Keyring
-from tests.load.bench import STEPS, Starter, prepare
+from tests.load.rig import FIVE_TAGS, Starter, prepare, workflow_of
 from tests.support.signals import Changes
 from tests.support.stacks import fresh_stack
 
@@ -49,7 +49,7 @@ class Running:
 @asynccontextmanager
 async def running(workers: int) -> AsyncIterator[Running]:
     async with fresh_stack(workers=workers) as stack:
-        people = await prepare(stack, EXECUTIONS)
+        people = await prepare(stack, workflow_of(FIVE_TAGS), accounts=50, contacts=EXECUTIONS)
         owner_dsn = stack.prepared.dsns["wayfarer_owner"]
         owner = await asyncpg.connect(owner_dsn)
         async with (
@@ -73,7 +73,7 @@ async def test_a_worker_told_to_stop_hands_over_without_a_crash_counted() -> Non
         await world.ended(EXECUTIONS, 60)
         recovered = await world.count("SELECT count(*) FROM execution_log WHERE event = 15")
         assert recovered == 0, "nothing had to be recovered"
-        assert await world.effects() == EXECUTIONS * STEPS
+        assert await world.effects() == EXECUTIONS * len(FIVE_TAGS)
 
 
 async def test_a_zombie_worker_changes_nothing_when_it_wakes() -> None:
@@ -91,9 +91,9 @@ async def test_a_zombie_worker_changes_nothing_when_it_wakes() -> None:
         await child.started.wait()
         assert await world.count("SELECT count(*) FROM execution_history") == EXECUTIONS
         assert await world.count("SELECT count(*) FROM execution") == 0
-        assert await world.effects() == EXECUTIONS * STEPS
+        assert await world.effects() == EXECUTIONS * len(FIVE_TAGS)
         rows_per_execution = await world.count(
             "SELECT max(n) FROM (SELECT count(*) FILTER (WHERE event = 3) AS n FROM execution_log"
             " GROUP BY execution_id)"
         )
-        assert rows_per_execution == STEPS, "no step ended twice"
+        assert rows_per_execution == len(FIVE_TAGS), "no step ended twice"

@@ -24,6 +24,7 @@ from services.runtime.database import open_pool
 from services.runtime.keyring import Keyring
 from tests.load import baseline
 from tests.load.rig import (
+    FIVE_TAGS,
     Population,
     Starter,
     cpu_seconds,
@@ -37,7 +38,7 @@ from tests.load.rig import (
 )
 
 ACCOUNTS = 50
-STEPS = 5
+STEPS = len(FIVE_TAGS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,7 @@ SMOKE = Sizes(1_500, 3.0, 40, 120)
 async def measure(stack: Stack, sizes: Sizes) -> dict[str, Any]:
     """Runs the three loads and the baseline on a running stack without workers; the figures."""
     keyring = Keyring.load(stack.prepared.keyring)
-    steps = [{"id": f"tag_{n}", "type": "add_tag", "config": {"tag": f"bench-{n}"}} for n in range(STEPS)]
-    people = await prepare(stack, workflow_of(steps), accounts=ACCOUNTS, contacts=sizes.executions)
+    people = await prepare(stack, workflow_of(FIVE_TAGS), accounts=ACCOUNTS, contacts=sizes.executions)
     observer = await asyncpg.connect(stack.prepared.dsns["wayfarer_owner"])
     async with open_pool(stack.prepared.dsns["wayfarer_api"], name="bench", max_size=4) as pool:
         starter = Starter(pool, keyring, people)

@@ -1,28 +1,14 @@
-"""The workflows that scale.py runs, and how quickly executions can be started."""
+"""The workflows that the long benchmarks run."""
 
-import asyncio
-import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
-from uuid import UUID
-
-import grpc
-from google.protobuf.duration_pb2 import Duration
-from wayfarer.execution.v1 import bulk_service_pb2 as bulk_pb
-from wayfarer.execution.v1 import execution_service_pb2 as pb
-from wayfarer.execution.v1.bulk_service_pb2_grpc import BulkServiceStub
-from wayfarer.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
 
 from services.local.stack import Stack
-from services.runtime.grpc_client import open_channel
 from tests.load import bare
-from tests.load.rig import say, workflow_of
+from tests.load.rig import FIVE_TAGS, workflow_of
 
 Step = dict[str, Any]
-_CALLERS: Final = 64
-_MOST_IDS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +29,7 @@ def _bare(stack: Stack) -> list[Step]:
 
 
 def _tags(stack: Stack) -> list[Step]:
-    return [{"id": f"tag_{n}", "type": "add_tag", "config": {"tag": f"bench-{n}"}} for n in range(5)]
+    return FIVE_TAGS
 
 
 def _mixed(stack: Stack) -> list[Step]:
@@ -90,106 +76,3 @@ JOBS: Final = {
         Job("timer", 1, _timer),
     )
 }
-
-
-async def starts(bed: Callable[..., AbstractAsyncContextManager[Any]], size: Any) -> dict[str, Any]:
-    """StartExecution from 64 callers at once, bulk enrolment, and reads while both cores are busy."""
-    async with bed(JOBS["bare"], size) as place, open_channel(place.stack.address) as channel:
-        contacts = place.people.contacts
-        single = await _single(channel, place.people.keys, place.people.workflows, contacts, size.seconds / 4)
-        say(f"single starts: {single['starts_per_s']:,}/s")
-        bulk = await _bulk(channel, place.people, contacts)
-        say(f"bulk enrolment: {bulk['starts_per_s']:,}/s")
-        await place.staff(1)
-        reads = await _reads(channel, place)
-    return {"single": single, "bulk": bulk, "reads_under_load_ms": reads}
-
-
-async def _single(
-    channel: grpc.aio.Channel,
-    keys: dict[int, str],
-    workflows: dict[int, UUID],
-    contacts: Sequence[tuple[int, UUID]],
-    seconds: float,
-) -> dict[str, Any]:
-    stub, took = ExecutionServiceStub(channel), []
-    until = time.monotonic() + seconds
-
-    async def call(caller: int) -> None:
-        place = caller
-        while time.monotonic() < until:
-            account_id, contact_id = contacts[place % len(contacts)]
-            place += _CALLERS
-            begun = time.monotonic()
-            await stub.StartExecution(
-                pb.StartExecutionRequest(workflow=str(workflows[account_id]), contact_id=str(contact_id)),
-                metadata=(("authorization", f"Bearer {keys[account_id]}"),),
-                timeout=10,
-            )
-            took.append(time.monotonic() - begun)
-
-    begun = time.monotonic()
-    await asyncio.gather(*(call(caller) for caller in range(_CALLERS)))
-    elapsed = time.monotonic() - begun
-    took.sort()
-    return {
-        "starts_per_s": round(len(took) / elapsed),
-        "callers": _CALLERS,
-        "p50_ms": round(1000 * took[len(took) // 2], 1),
-        "p95_ms": round(1000 * took[int(len(took) * 0.95)], 1),
-    }
-
-
-async def _bulk(
-    channel: grpc.aio.Channel, people: Any, contacts: Sequence[tuple[int, UUID]]
-) -> dict[str, Any]:
-    """Enrols every contact of every account, 50 operations side by side, each as quick as it may."""
-    stub = BulkServiceStub(channel)
-    begun = time.monotonic()
-
-    async def enrol(account_id: int) -> int:
-        metadata = (("authorization", f"Bearer {people.keys[account_id]}"),)
-        ids = [str(contact) for account, contact in contacts if account == account_id][:_MOST_IDS]
-        task = bulk_pb.BulkTask(
-            enroll=bulk_pb.EnrollMany(workflow=str(people.workflows[account_id]), contact_ids=ids)
-        )
-        request = bulk_pb.StartBulkOperationRequest(
-            task=task, per_tick=20_000, tick=Duration(nanos=100_000_000)
-        )
-        answer = await stub.StartBulkOperation(request, metadata=metadata, timeout=60)
-        while True:
-            asked = bulk_pb.GetBulkOperationRequest(id=answer.operation.id)
-            told = (await stub.GetBulkOperation(asked, metadata=metadata, timeout=30)).operation
-            if told.state == bulk_pb.BULK_STATE_DONE:
-                return int(told.outcomes["started"])
-            await asyncio.sleep(0.2)
-
-    started = sum(await asyncio.gather(*(enrol(account_id) for account_id in people.workflows)))
-    elapsed = time.monotonic() - begun
-    return {"started": started, "seconds": round(elapsed, 2), "starts_per_s": round(started / elapsed)}
-
-
-async def _reads(channel: grpc.aio.Channel, place: Any) -> dict[str, float]:
-    """p50 and p95 of GetExecution and of a list's first page, one caller, at full load."""
-    stub = ExecutionServiceStub(channel)
-    await place.queue(60_000)
-    while place.actions() < 1_000:
-        await asyncio.sleep(0.1)
-    account_id = next(iter(place.people.keys))
-    metadata = (("authorization", f"Bearer {place.people.keys[account_id]}"),)
-    page = await stub.ListExecutions(pb.ListExecutionsRequest(page_size=50), metadata=metadata, timeout=30)
-    took: dict[str, list[float]] = {"get": [], "list": []}
-    for number in range(300):
-        begun = time.monotonic()
-        wanted = page.executions[number % len(page.executions)].id
-        await stub.GetExecution(pb.GetExecutionRequest(id=wanted), metadata=metadata, timeout=30)
-        took["get"].append(time.monotonic() - begun)
-        begun = time.monotonic()
-        await stub.ListExecutions(pb.ListExecutionsRequest(page_size=50), metadata=metadata, timeout=30)
-        took["list"].append(time.monotonic() - begun)
-    found: dict[str, float] = {}
-    for name, values in took.items():
-        values.sort()
-        found[f"{name}_p50"] = round(1000 * values[len(values) // 2], 2)
-        found[f"{name}_p95"] = round(1000 * values[int(len(values) * 0.95)], 2)
-    return found

@@ -33,6 +33,7 @@ from services.runtime.grpc_client import open_channel
 from services.runtime.keyring import Keyring
 
 ACTIVE_LIMIT = 1_000
+FIVE_TAGS = [{"id": f"tag_{n}", "type": "add_tag", "config": {"tag": f"bench-{n}"}} for n in range(5)]
 _TICKS = os.sysconf("SC_CLK_TCK")
 _CHUNK = 20_000
 

@@ -13,6 +13,7 @@ WITH item AS MATERIALIZED (
     ORDER BY u.account_id, u.execution_id
     FOR UPDATE OF e SKIP LOCKED
 )
+-- moved:
 UPDATE execution e SET
     rev = e.rev + 1, blocked_on = 0, step = i.step, visit = i.visit, attempt = i.attempt, failures = i.failures,
     attempt_open = true, open_seq = i.open_seq, open_at = coalesce(i.open_at, $15), steps_run = i.steps_run, log_seq = i.log_seq,

@@ -17,6 +17,7 @@ WITH item AS MATERIALIZED (
         i.step, i.visit, i.attempt, i.failures, i.steps_run, i.log_seq, i.log_hash, e.input_sealed,
         coalesce(i.state_sealed, e.state_sealed) AS state_sealed, i.reason, e.created_at
 )
+-- moved:
 INSERT INTO execution_history (account_id, execution_id, workflow_id, contact_id, version, status, priority, step,
     visit, attempt, failures, steps_run, log_seq, log_hash, input_sealed, state_sealed, reason, failure,
     created_at, updated_at, ended_at)

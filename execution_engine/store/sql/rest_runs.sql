@@ -17,6 +17,7 @@ WITH item AS MATERIALIZED (
     ORDER BY u.account_id, u.execution_id
     FOR UPDATE OF e SKIP LOCKED
 )
+-- moved:
 UPDATE execution e SET
     rev = e.rev + 1, status = i.status, blocked_on = i.blocked_on, wake_at = i.wake_at, parked = (i.status = 4 AND i.wake_at IS NULL),
     lane = e.priority,

@@ -68,8 +68,8 @@ async def run(call: Call[Config], tools: HasSenders) -> Result:
     if isinstance(first, Failed):
         return phone_calls.failed(ErrorClass.CONFIGURATION, "INVALID_CONNECT_TO", "connect_to is no number")
     try:
-        twilio = await tools.senders.for_(call.key.account_id, "voice")
-        return await phone_calls.place(call, twilio, first, _fields(config, number))
+        async with tools.senders.acting(call.key.account_id, "voice") as twilio:
+            return await phone_calls.place(call, twilio, first, _fields(config, number))
     except ProviderError as error:
         return error.failed
     except TwimlTooLongError as error:

@@ -63,8 +63,8 @@ async def find(key: EffectKey, refs: Mapping[str, str], tools: HasSenders) -> Re
     """Ask how a call goes; two calls to a number look alike, so one without a sid is not looked for."""
     if "call_sid" not in refs:
         return None
-    twilio = await tools.senders.for_(key.account_id, "voice")
-    return call_result((await twilio.phone_call(refs["call_sid"])).state())
+    async with tools.senders.acting(key.account_id, "voice") as twilio:
+        return call_result((await twilio.phone_call(refs["call_sid"])).state())
 
 
 def failed(error_class: ErrorClass, code: str, text: str) -> Failed:

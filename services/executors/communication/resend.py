@@ -136,7 +136,7 @@ def _worth_asking_again(failed: Failed) -> bool:
 def _fault(answer: Answer) -> Fault:
     told = answer.json()
     name = told.get("name") if isinstance(told, Mapping) else None
-    pause = pause_asked(answer.headers, datetime.now(UTC))
+    pause = pause_asked(answer.status, answer.headers, datetime.now(UTC))
     return Fault(email_faults.RESEND, answer.status, name if isinstance(name, str) else "", retry_after=pause)
 
 

@@ -127,9 +127,9 @@ async def run(call: Call[Config], tools: HasPost) -> Result:
     if not isinstance(raw, str) or not raw.strip():
         return _no_address("NO_ADDRESS", "the contact has no e-mail address")
     try:
-        provider = await post.providers.of(call.key.account_id)
-        message = outgoing(call, post, raw.strip(), provider.sender)
-        accepted = await provider.send(message, call.gate)
+        async with post.providers.acting(call.key.account_id) as provider:
+            message = outgoing(call, post, raw.strip(), provider.sender)
+            accepted = await provider.send(message, call.gate)
     except InvalidAddressError:
         return _no_address("INVALID_ADDRESS", "an address of this message is not a valid e-mail address")
     except ProviderError as error:

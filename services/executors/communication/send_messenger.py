@@ -80,8 +80,8 @@ async def run(call: Call[Config], tools: HasSenders) -> Result:
     if last is not None and not config.recipient and not in_window(config.tag, last, datetime.now(UTC)):
         return Skipped("OUTSIDE_WINDOW", "too long ago that the person wrote to the page")
     try:
-        meta = await tools.senders.for_(call.key.account_id, "messenger")
-        taken = await meta.send(_message(config, str(person).strip()), call.gate)
+        async with tools.senders.acting(call.key.account_id, "messenger") as meta:
+            taken = await meta.send(_message(config, str(person).strip()), call.gate)
     except ProviderError as error:
         return error.failed
     if isinstance(taken, Skipped):

@@ -65,12 +65,12 @@ async def run(call: Call[Config], tools: HasSenders) -> Result:
     if isinstance(number, Failed):
         return number
     try:
-        twilio = await tools.senders.for_(call.key.account_id, "sms")
-        sender = _sender(call.config, twilio)
-        if sender is None:
-            text = "neither the action nor the account has a sender"
-            return Failed(ErrorClass.CONFIGURATION, "NO_SENDER", text, Certainty.NOT_DONE)
-        message = await twilio.send_message(_form(call, twilio, number, sender), call.gate)
+        async with tools.senders.acting(call.key.account_id, "sms") as twilio:
+            sender = _sender(call.config, twilio)
+            if sender is None:
+                text = "neither the action nor the account has a sender"
+                return Failed(ErrorClass.CONFIGURATION, "NO_SENDER", text, Certainty.NOT_DONE)
+            message = await twilio.send_message(_form(call, twilio, number, sender), call.gate)
     except ProviderError as error:
         return error.failed
     return message if isinstance(message, Skipped) else _sent(message)
@@ -80,8 +80,8 @@ async def find(key: EffectKey, refs: Mapping[str, str], tools: HasSenders) -> Re
     """Look for a message whose answer was lost."""
     if "begun_at" not in refs:
         return None
-    twilio = await tools.senders.for_(key.account_id, "sms")
-    message = await twilio.find_message(refs)
+    async with tools.senders.acting(key.account_id, "sms") as twilio:
+        message = await twilio.find_message(refs)
     return _sent(message) if message is not None else None
 
 

@@ -49,17 +49,17 @@ async def run(call: Call[Config], tools: HasSenders) -> Result:
         return number
     try:
         said = twiml.message(config.text, config.audio_url or "", config.voice, config.language)
-        twilio = await tools.senders.for_(call.key.account_id, "voice")
-        asked_at = twilio.status_callback(call, said.encode())
-        if not asked_at:
-            text = "the provider cannot reach us to ask what to say: there is no public URL"
-            return phone_calls.failed(ErrorClass.CONFIGURATION, "NO_PUBLIC_URL", text)
-        fields = [
-            ("Url", asked_at),
-            ("MachineDetection", "DetectMessageEnd"),
-            ("MachineDetectionTimeout", str(config.machine_timeout_s)),
-        ]
-        return await phone_calls.place(call, twilio, number, fields)
+        async with tools.senders.acting(call.key.account_id, "voice") as twilio:
+            asked_at = twilio.status_callback(call, said.encode())
+            if not asked_at:
+                text = "the provider cannot reach us to ask what to say: there is no public URL"
+                return phone_calls.failed(ErrorClass.CONFIGURATION, "NO_PUBLIC_URL", text)
+            fields = [
+                ("Url", asked_at),
+                ("MachineDetection", "DetectMessageEnd"),
+                ("MachineDetectionTimeout", str(config.machine_timeout_s)),
+            ]
+            return await phone_calls.place(call, twilio, number, fields)
     except ProviderError as error:
         return error.failed
     except TwimlTooLongError as error:

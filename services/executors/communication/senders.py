@@ -1,5 +1,6 @@
 """Gives actions the client of the provider their account chose for a channel; the family's tools hold one."""
 
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, overload
 
@@ -19,20 +20,24 @@ class Senders:
     messenger: Chosen[Meta]
 
     @overload
-    async def for_(self, account_id: int, channel: Literal["sms", "voice"]) -> Twilio: ...
+    def acting(
+        self, account_id: int, channel: Literal["sms", "voice"]
+    ) -> AbstractAsyncContextManager[Twilio]: ...
 
     @overload
-    async def for_(self, account_id: int, channel: Literal["messenger"]) -> Meta: ...
+    def acting(self, account_id: int, channel: Literal["messenger"]) -> AbstractAsyncContextManager[Meta]: ...
 
-    async def for_(self, account_id: int, channel: Channel) -> Twilio | Meta:
-        """Give the client of an account's provider. Raises ProviderError if there is none that works."""
+    def acting(
+        self, account_id: int, channel: Channel
+    ) -> AbstractAsyncContextManager[Twilio] | AbstractAsyncContextManager[Meta]:
+        """Act as an account by the client of its provider; as Chosen.acting."""
         match channel:
             case "sms":
-                return await self.sms.of(account_id)
+                return self.sms.acting(account_id)
             case "voice":
-                return await self.voice.of(account_id)
+                return self.voice.acting(account_id)
             case "messenger":
-                return await self.messenger.of(account_id)
+                return self.messenger.acting(account_id)
 
 
 class HasSenders(Protocol):

@@ -120,7 +120,7 @@ def _fault(answer: Answer) -> Fault:
     faults = told.get("errors") if isinstance(told, Mapping) else None
     first = faults[0] if isinstance(faults, list) and faults else None
     field = first.get("field") if isinstance(first, Mapping) else None
-    pause = pause_asked(answer.headers, datetime.now(UTC))
+    pause = pause_asked(answer.status, answer.headers, datetime.now(UTC))
     return Fault(
         email_faults.SENDGRID, answer.status, field if isinstance(field, str) else "", retry_after=pause
     )

@@ -1,5 +1,7 @@
 """Everything the family's action uses to send a notification; `__main__.py` makes it."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
@@ -38,16 +40,20 @@ class Desk:
     slack: Chosen[Slack]
     webhook: Chosen[NotifyWebhook]
 
-    async def way(self, account_id: int, channel: Channel) -> Way:
-        """Give an account's way out. Raises ProviderError if it has none that works."""
+    @asynccontextmanager
+    async def way(self, account_id: int, channel: Channel) -> AsyncIterator[Way]:
+        """Act as an account by its way out. Raises ProviderError and CredentialsRefusedError."""
         match channel:
             case "in_app":
-                return self.inbox
+                yield self.inbox
             case "email":
-                return self.email
+                yield self.email
             case "sms":
-                return TextPost(await self.sms.of(account_id))
+                async with self.sms.acting(account_id) as texts:
+                    yield TextPost(texts)
             case "slack":
-                return await self.slack.of(account_id)
+                async with self.slack.acting(account_id) as slack:
+                    yield slack
             case "webhook":
-                return await self.webhook.of(account_id)
+                async with self.webhook.acting(account_id) as webhook:
+                    yield webhook

@@ -21,6 +21,8 @@ class Row:
     error_class: ErrorClass
     certainty: Certainty
     meaning: str
+    needs_reauthorisation: bool = False
+    """Side effect: the account's choice of provider is marked."""
 
 
 SLACK: Final = "slack"
@@ -50,12 +52,14 @@ TABLE: Final = (
         _E.AUTHENTICATION,
         _NOT_DONE,
         "the login is refused",
+        needs_reauthorisation=True,
     ),
     Row(
         ("NO_SERVICE", "NO_SERVICE_ID", "NO_TEAM", "TEAM_DISABLED", "NO_ACTIVE_HOOKS"),
         _E.CONFIGURATION,
         _NOT_DONE,
         "the incoming webhook is not there any more",
+        needs_reauthorisation=True,
     ),
     Row(
         (
@@ -82,7 +86,8 @@ TABLE: Final = (
     Row(("REQUEST_TIMEOUT",), _E.TIMEOUT, _NOT_DONE, "the request came too slowly"),
     Row(("INTERNAL_ERROR", "FATAL_ERROR", "ROLLUP_ERROR"), _E.SERVER_ERROR, _UNKNOWN, "the service failed"),
     Row((REFUSED,), _E.VALIDATION, _NOT_DONE, "the message is refused"),
-    Row(("HTTP_401", "HTTP_407"), _E.AUTHENTICATION, _NOT_DONE, "the login is refused"),
+    Row(("HTTP_401",), _E.AUTHENTICATION, _NOT_DONE, "the login is refused", needs_reauthorisation=True),
+    Row(("HTTP_407",), _E.AUTHENTICATION, _NOT_DONE, "a proxy refuses the login"),
     Row(("HTTP_403",), _E.AUTHORIZATION, _NOT_DONE, "it is not allowed"),
     Row(("HTTP_404", "HTTP_410"), _E.NOT_FOUND, _NOT_DONE, "there is no such thing"),
     Row(("HTTP_408",), _E.TIMEOUT, _NOT_DONE, "the request came too slowly"),
@@ -115,4 +120,13 @@ def failure(provider: str, codes: tuple[str, ...], pause: timedelta | None = Non
     """Give the result of a notification that was not taken; `codes`, the most telling first."""
     row = next((_ROWS[code] for code in codes if code in _ROWS), _STRANGE)
     lane = LANE if pause is not None else ""
-    return Failed(row.error_class, codes[0], row.meaning, row.certainty, pause, provider, lane=lane)
+    return Failed(
+        row.error_class,
+        codes[0],
+        row.meaning,
+        row.certainty,
+        pause,
+        provider,
+        lane=lane,
+        needs_reauthorisation=row.needs_reauthorisation,
+    )

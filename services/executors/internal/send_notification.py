@@ -35,7 +35,7 @@ from services.executors.internal.notification import LANE, Notification, Severit
 from services.executors.internal.people import MOST, Reached, TooManyError
 from services.executors.internal.recipients import Addressed, check, read
 from services.executors.internal.repeats import LONGEST_S
-from services.executors.providers.provider import ProviderError
+from services.executors.providers.provider import CredentialsRefusedError, ProviderError
 from services.runtime.database import DatabaseUnavailableError
 
 log = structlog.get_logger(__name__)
@@ -184,10 +184,12 @@ async def _reached(call: Call[Config], desk: Desk) -> Reached | Failed:
 async def _sent(call: Call[Config], notification: Notification, unreached: int, desk: Desk) -> Result:
     channel = call.config.channel
     try:
-        way = await desk.way(call.key.account_id, channel)
-        receipt = await way.send(notification, call.gate)
+        async with desk.way(call.key.account_id, channel) as way:
+            receipt = await way.send(notification, call.gate)
     except ProviderError as error:
         return error.failed
+    except CredentialsRefusedError as refused:
+        return refused.failed()
     unreached += max(len(notification.recipients), 1) - receipt.recipients - receipt.uncertain
     lacking = {"unreached": unreached, "uncertain": receipt.uncertain}
     output = {"channel": channel, "sent": True, "recipients": receipt.recipients}

@@ -124,5 +124,5 @@ def _refused_with(answer: Answer, error: str, *, told: bool = False) -> Provider
 
 
 def _refused(codes: tuple[str, ...], answer: Answer | None = None) -> ProviderError:
-    pause = pause_asked(answer.headers, datetime.now(UTC)) if answer is not None else None
+    pause = pause_asked(answer.status, answer.headers, datetime.now(UTC)) if answer is not None else None
     return ProviderError(notify_faults.failure(notify_faults.SLACK, codes, pause))

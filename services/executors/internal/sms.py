@@ -3,6 +3,7 @@
 One message per number, each at most once. Twilio knows no keys: one whose answer is lost is uncertain.
 """
 
+import asyncio
 from dataclasses import replace
 from typing import Final
 
@@ -16,6 +17,7 @@ CHANNEL: Final = "sms"
 
 _LONGEST: Final = 1600
 """What Twilio takes, in characters."""
+_AT_ONCE: Final = 10
 _OF_EVERY_NUMBER: Final = (ErrorClass.RATE_LIMIT, ErrorClass.AUTHENTICATION, ErrorClass.CONFIGURATION)
 """What the next number would be refused for as well."""
 
@@ -38,37 +40,36 @@ class TextPost:
         form = [sender, ("Body", text_of(notification))]
         sids: list[str] = []
         failures: list[Failed] = []
-        for number in notification.recipients:
-            try:
-                taken = await self._taken([("To", number), *form], gate)
-            except AttemptStoppedError:
-                if not sids and not _uncertain(failures):
-                    raise
-                break
-            if isinstance(taken, str):
-                sids.append(taken)
-                continue
-            failures.append(taken)
-            if taken.error_class in _OF_EVERY_NUMBER:
+        numbers = notification.recipients
+        for place in range(0, len(numbers), _AT_ONCE):
+            some = numbers[place : place + _AT_ONCE]
+            answers = await asyncio.gather(*(self._sent([("To", one), *form], gate) for one in some))
+            sids += [one for one in answers if isinstance(one, str)]
+            failures += [one for one in answers if isinstance(one, Failed)]
+            stopped = next((one for one in answers if isinstance(one, AttemptStoppedError)), None)
+            if stopped is not None and not sids and not _uncertain(failures):
+                raise stopped
+            if stopped is not None or any(one.error_class in _OF_EVERY_NUMBER for one in failures):
                 break
         uncertain = _uncertain(failures)
         if not sids:
             raise ProviderError((uncertain or failures)[0])
         return Receipt({"channel": CHANNEL, "message_sid": sids[0]}, len(sids), len(uncertain))
 
-    async def _taken(self, form: list[tuple[str, str]], gate: SendGate) -> str | Failed:
-        """Send one message and give its sid, or why it was not taken. Raises AttemptStoppedError.
+    async def _sent(self, form: list[tuple[str, str]], gate: SendGate) -> str | Failed | AttemptStoppedError:
+        """Send one message and give its sid, or why it was not taken.
 
         What a user's number forbids is not to be kept of the contact: changes are dropped.
         """
         try:
             message = await self._twilio.send_message(form, gate)
+        except AttemptStoppedError as stopped:
+            return stopped
         except ProviderError as error:
             return replace(error.failed, contact_changes=b"", refs=())
         if isinstance(message, Skipped):
-            return Failed(
-                ErrorClass.VALIDATION, message.reason, message.message, Certainty.NOT_DONE, provider=PROVIDER
-            )
+            reason, text = message.reason, message.message
+            return Failed(ErrorClass.VALIDATION, reason, text, Certainty.NOT_DONE, provider=PROVIDER)
         return message.sid
 
 

@@ -83,7 +83,7 @@ class NotifyWebhook:
             raise ProviderError(notify_faults.failure(notify_faults.WEBHOOK, (error.code,))) from None
         if 200 <= answer.status < 300:
             return Receipt({"webhook_id": name})
-        pause = pause_asked(answer.headers, datetime.now(UTC))
+        pause = pause_asked(answer.status, answer.headers, datetime.now(UTC))
         codes = notify_faults.http_codes(answer.status)
         raise ProviderError(notify_faults.failure(notify_faults.WEBHOOK, codes, pause))
 

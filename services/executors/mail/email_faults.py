@@ -29,8 +29,8 @@ class SideEffect(Enum):
     """The address does not exist: write to it no more."""
     ADDRESS_BOUNCED_SOFT = "address_bounced_soft"
     """It exists and cannot take mail now; several of these are as good as a suppression."""
-    ACCOUNT_NEEDS_REAUTH = "account_needs_reauth"
-    """The account's credentials are of no use any more."""
+    NEEDS_REAUTHORISATION = "needs_reauthorisation"
+    """The account's credentials are of no use any more: its choice of provider is marked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ _ENVELOPE: Final = (Stage.CONNECT, Stage.SENDER, Stage.RECIPIENT)
 _TO: Final = (Stage.RECIPIENT, Stage.CONTENT)
 _GONE: Final = SideEffect.ADDRESS_SUPPRESSED
 _FULL: Final = SideEffect.ADDRESS_BOUNCED_SOFT
-_REAUTH: Final = SideEffect.ACCOUNT_NEEDS_REAUTH
+_REAUTH: Final = SideEffect.NEEDS_REAUTHORISATION
 _HOUR: Final = timedelta(hours=1)
 _CANNOT: Final = "the mail server offers no encryption, or no login, as configured"
 _LOST: Final = "the connection was lost while the message was being handed over"
@@ -186,6 +186,7 @@ def failure(fault: Fault, lane: str = "") -> Failed:
         pause,
         fault.provider,
         lane=lane if pause is not None else "",
+        needs_reauthorisation=row.side_effect is SideEffect.NEEDS_REAUTHORISATION,
     )
 
 

@@ -56,8 +56,8 @@ async def run(call: Call[Config], courses: Chosen[CourseProvider]) -> Result:
     duration = timedelta(days=config.duration_days) if config.duration_days is not None else None
     grant = Grant(config.course, config.expires_at, duration, config.send_credentials)
     try:
-        provider = await courses.of(call.key.account_id)
-        standing = await provider.grant(Asker(call.key, call.contact_id, call.contact, call.gate), grant)
+        async with courses.acting(call.key.account_id) as provider:
+            standing = await provider.grant(Asker(call.key, call.contact_id, call.contact, call.gate), grant)
     except ProviderError as error:
         return error.failed
     return told(config.course, standing, ("granted", "already"))

@@ -45,9 +45,9 @@ async def run(call: Call[Config], courses: Chosen[CourseProvider]) -> Result:
     config = call.config
     revocation = Revocation(config.course, config.at, config.keep_progress)
     try:
-        provider = await courses.of(call.key.account_id)
-        asker = Asker(call.key, call.contact_id, call.contact, call.gate)
-        standing = await provider.revoke(asker, revocation)
+        async with courses.acting(call.key.account_id) as provider:
+            asker = Asker(call.key, call.contact_id, call.contact, call.gate)
+            standing = await provider.revoke(asker, revocation)
     except ProviderError as error:
         return error.failed
     return told(config.course, standing, ("revoked", "already"))

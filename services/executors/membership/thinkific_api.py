@@ -135,19 +135,19 @@ class ThinkificApi:
         except NoAnswerError as error:
             raise ProviderError(failure(step, (error.code,))) from None
         if not 200 <= answer.status < 300:
-            pause = pause_of(answer.headers, datetime.now(UTC))
+            pause = pause_of(answer.status, answer.headers, datetime.now(UTC))
             raise ProviderError(failure(step, http_codes(answer.status), pause))
         return answer
 
 
-def pause_of(headers: Mapping[str, str], now: datetime) -> timedelta | None:
+def pause_of(status: int, headers: Mapping[str, str], now: datetime) -> timedelta | None:
     """Read how long to wait. Thinkific's RateLimit-Reset is a Unix time, elsewhere it is seconds."""
     known: dict[str, str] = {}
     for name, value in headers.items():
         low = name.lower()
         epoch = low == "ratelimit-reset" and len(value.strip()) >= _EPOCH_DIGITS
         known["x-ratelimit-reset" if epoch else low] = value
-    return pause_asked(known, now)
+    return pause_asked(status, known, now)
 
 
 def _read(model: type[ModelT], answer: Answer, step: Step) -> ModelT:

@@ -32,6 +32,8 @@ class Row:
     error_class: ErrorClass
     certainty: Certainty
     meaning: str
+    needs_reauthorisation: bool = False
+    """Side effect: the account's choice of provider is marked."""
 
 
 _NOT_DONE: Final = Certainty.NOT_DONE
@@ -42,7 +44,7 @@ TABLE: Final = (
     Row(Step.USER, ("HTTP_422", "HTTP_400"), _E.CONTACT_DATA, _NOT_DONE, "the user's data is refused"),
     Row(Step.ENROLLMENT, ("HTTP_404",), _E.NOT_FOUND, _NOT_DONE, "there is no such course or user"),
     Row(Step.ENROLLMENT, ("HTTP_422",), _E.VALIDATION, _NOT_DONE, "the enrollment is refused"),
-    Row(None, ("HTTP_401",), _E.AUTHENTICATION, _NOT_DONE, "the key, or the subdomain, is refused"),
+    Row(None, ("HTTP_401",), _E.AUTHENTICATION, _NOT_DONE, "the key, or the subdomain, is refused", True),
     Row(None, ("HTTP_403",), _E.AUTHORIZATION, _NOT_DONE, "the key, or the plan, does not allow it"),
     Row(None, ("HTTP_404", "HTTP_410"), _E.NOT_FOUND, _NOT_DONE, "there is no such thing"),
     Row(None, ("HTTP_408",), _E.TIMEOUT, _NOT_DONE, "the request came too slowly"),
@@ -84,4 +86,5 @@ def failure(step: Step, codes: tuple[str, ...], retry_after: timedelta | None = 
         retry_after,
         PROVIDER,
         lane=LANE if retry_after is not None else "",
+        needs_reauthorisation=row.needs_reauthorisation,
     )

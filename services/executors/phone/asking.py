@@ -60,7 +60,7 @@ class Asking:
             except ValidationError:
                 return self._unreadable(refs)
         codes = (*self.own_codes(reply.body), *phone_faults.http_codes(reply.status))
-        pause = pause_asked(reply.headers, datetime.now(UTC))
+        pause = pause_asked(reply.status, reply.headers, datetime.now(UTC))
         fault = Fault(self.provider, self.channel, codes, pause, self.lane, refs)
         return phone_faults.verdict(fault)
 

@@ -21,7 +21,7 @@ class SideEffect(Enum):
     SMS_DND_PERMANENT = "sms_dnd_permanent"
     MESSENGER_UNREACHABLE = "messenger_unreachable"
     NEEDS_REAUTHORISATION = "needs_reauthorisation"
-    """Of the provider account, not of the contact: no suppression, the class says it."""
+    """Of the account's choice of provider, not of the contact: no suppression, it is marked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,4 +182,5 @@ def verdict(fault: Fault) -> Failed | Skipped:
         lane=fault.lane if fault.retry_after is not None else "",
         refs=fault.refs if row.certainty is Certainty.INDETERMINATE else (),
         contact_changes=changes,
+        needs_reauthorisation=row.side_effect is SideEffect.NEEDS_REAUTHORISATION,
     )

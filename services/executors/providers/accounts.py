@@ -1,7 +1,8 @@
 """Which provider each account chose, in the family's database: actions ask it, ProviderService writes it.
 
 An account's choices are read at most every two seconds by each process, so that an action costs no query;
-a change made through this process is seen at once, through another within those two seconds.
+a change made through this process is seen at once, through another within those two seconds. A choice whose
+credentials the provider refused is marked, durably, until it is changed.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from typing import Final, NamedTuple, TypeAlias
 import asyncpg
 import orjson
 
-from services.executors.providers.provider import ProviderAccount
+from services.executors.providers.provider import ProviderAccount, Refusal
 from services.executors.queries import statement
 from services.runtime.keyring import Keyring
 
@@ -53,6 +54,7 @@ class ProviderAccounts:
         self._read = statement("read_provider_accounts")
         self._write = statement("write_provider_account")
         self._delete = statement("delete_provider_account")
+        self._mark = statement("mark_provider_account")
 
     async def get(self, account_id: int, channel: str) -> ProviderAccount | None:
         """Give an account's choice, at most two seconds old. Raises KeyringError and what the pool raises."""
@@ -99,6 +101,12 @@ class ProviderAccounts:
         await self._pool.execute(self._delete, account_id, channel)
         self._kept.pop(account_id, None)
 
+    async def mark(self, account: ProviderAccount, code: str, meaning: str) -> None:
+        """Note that the provider refuses these credentials, unless the choice is another by now."""
+        choice = (account.account_id, account.channel, account.revision)
+        await self._pool.execute(self._mark, *choice, code, meaning)
+        self._kept.pop(account.account_id, None)
+
     async def _choices(self, account_id: int) -> Choices:
         return {listed.account.channel: listed.account for listed in await self.list(account_id)}
 
@@ -117,4 +125,5 @@ class ProviderAccounts:
             orjson.loads(row["settings"]),
             orjson.loads(opened),
             row["revision"],
+            Refusal(row["refusal_code"], row["refusal"], row["refused_at"]) if row["refused_at"] else None,
         )

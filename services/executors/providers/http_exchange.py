@@ -30,6 +30,7 @@ _KEEPALIVE_S: Final = 10.0
 _CONNECT_S: Final = 10.0
 _ANSWER_S: Final = 25.0  # less than an attempt's budget, so that what is known is recorded
 _MAX_PAUSE: Final = timedelta(days=1)
+_TOO_MANY: Final = (425, 429)
 
 
 class HttpRequest(NamedTuple):
@@ -187,17 +188,20 @@ def _was_refused(error: BaseException | None) -> bool:
     return False
 
 
-def pause_asked(headers: Mapping[str, str], now: datetime) -> timedelta | None:
-    """Read how long to wait: the longest of Retry-After (seconds or a date), RateLimit-Reset (seconds) and
-    X-RateLimit-Reset (the Unix time); None if nothing sensible is said, at most a day.
+def pause_asked(status: int, headers: Mapping[str, str], now: datetime) -> timedelta | None:
+    """Read how long to wait: what Retry-After says, in seconds or as a date; None if nothing sensible is.
+
+    Of too many requests the longest of it, RateLimit-Reset (seconds) and X-RateLimit-Reset (the Unix time),
+    at most a day. Other answers tell of their window too, which is no word on when a failure will be over.
     """
     low = {name.lower(): value.strip() for name, value in headers.items()}
-    pauses = [_seconds(low.get("ratelimit-reset", ""))]
     asked = low.get("retry-after", "")
-    pauses.append(_seconds(asked) if asked.isdigit() else _until(asked, now))
-    epoch = _seconds(low.get("x-ratelimit-reset", ""))
-    if epoch is not None:
-        pauses.append(epoch - timedelta(seconds=now.timestamp()))
+    pauses = [_seconds(asked) if asked.isdigit() else _until(asked, now)]
+    if status in _TOO_MANY:
+        pauses.append(_seconds(low.get("ratelimit-reset", "")))
+        epoch = _seconds(low.get("x-ratelimit-reset", ""))
+        if epoch is not None:
+            pauses.append(epoch - timedelta(seconds=now.timestamp()))
     found = [pause for pause in pauses if pause is not None]
     return min(max(timedelta(0), *found), _MAX_PAUSE) if found else None
 

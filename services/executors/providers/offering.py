@@ -5,20 +5,24 @@ ProviderService checks what is chosen against the offers.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import asyncpg
+import structlog
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
 from yarl import URL
 
 from services.executors.action import Certainty, ErrorClass, Failed
 from services.executors.providers.accounts import ProviderAccounts
-from services.executors.providers.provider import ProviderAccount, ProviderError
+from services.executors.providers.provider import CredentialsRefusedError, ProviderAccount, ProviderError
 from services.runtime.database import DatabaseUnavailableError
 from services.runtime.errors import Violation
 from services.runtime.keyring import KeyringError
+
+log = structlog.get_logger(__name__)
 
 _CLIENTS_KEPT: Final = 512
 _LOST: Final = (
@@ -125,18 +129,36 @@ class Chosen(Generic[P]):
         self._default = default
         self._clients: OrderedDict[int, _Client] = OrderedDict()
 
-    async def of(self, account_id: int) -> P:
-        """Give an account's client. Raises ProviderError."""
+    @asynccontextmanager
+    async def acting(self, account_id: int) -> AsyncIterator[P]:
+        """Act as an account, by its client. A ProviderError that says so marks the account's choice.
+
+        Raises ProviderError; CredentialsRefusedError for a choice that is marked.
+        """
+        account = await self._choice(account_id)
+        if account is None:
+            yield self._shared()
+            return
+        if account.refusal is not None:
+            raise CredentialsRefusedError(account)
         try:
-            account = await self.accounts.get(account_id, self._channel)
+            yield self.client(account)
+        except ProviderError as error:
+            if error.failed.needs_reauthorisation:
+                raise ProviderError(await self._marked(account, error.failed)) from error
+            raise
+
+    async def _choice(self, account_id: int) -> ProviderAccount | None:
+        try:
+            return await self.accounts.get(account_id, self._channel)
         except _LOST:
             text = "the choice of provider cannot be read now"
             raise _failed(ErrorClass.DATABASE, "PROVIDER_UNREADABLE", text) from None
         except KeyringError:
             text = "the provider's credentials cannot be read with this keyring"
             raise _failed(ErrorClass.CONFIGURATION, "CREDENTIALS_UNREADABLE", text) from None
-        if account is not None:
-            return self.client(account)
+
+    def _shared(self) -> P:
         if self._default is None:
             text = f"the account has chosen no provider for {self._channel}"
             raise _failed(ErrorClass.CONFIGURATION, "NO_PROVIDER", text)
@@ -157,6 +179,19 @@ class Chosen(Generic[P]):
         if len(self._clients) > _CLIENTS_KEPT:
             _close(self._clients.popitem(last=False)[1].client)
         return made
+
+    async def _marked(self, account: ProviderAccount, failed: Failed) -> Failed:
+        """Mark a choice as refused; give the failure, which names it."""
+        named = {"account_id": account.account_id, "channel": account.channel, "provider": account.provider}
+        try:
+            await self.accounts.mark(account, failed.code, failed.message)
+        except _LOST as error:
+            # The next attempt is refused as well, and marks it.
+            log.warning("provider_account_not_marked", error=type(error).__name__, **named)
+        else:
+            log.warning("provider_account_refused", code=failed.code, **named)
+        text = f"{failed.message}; {account.provider} needs new credentials for {account.channel}"
+        return replace(failed, message=text)
 
     def close(self) -> None:
         """Let go of every client."""

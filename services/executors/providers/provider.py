@@ -8,12 +8,25 @@ A provider's class has the methods of its channel (see the channel's module, e.g
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple, Protocol
 
-from services.executors.action import EffectKey, Failed, JsonObject
+from services.executors.action import Certainty, Deferred, EffectKey, ErrorClass, Failed, JsonObject
+
+NEEDS_REAUTHORISATION: Final = "NEEDS_REAUTHORISATION"
 
 _NO_ATTRIBUTES: Final[JsonObject] = {}
+_ASK_AGAIN: Final = timedelta(minutes=15)
+"""New credentials wake what waits for them; this is for what came to wait in that very moment."""
+
+
+class Refusal(NamedTuple):
+    """That a provider refuses the account's credentials."""
+
+    code: str
+    """The provider's own, e.g. "20003"."""
+    meaning: str
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +43,8 @@ class ProviderAccount:
     credentials: Mapping[str, str] = field(repr=False)
     revision: int
     """Raised by every change, so that whoever keeps a client knows it for stale."""
+    refusal: Refusal | None = None
+    """Set from the first refusal of these credentials until the choice is changed."""
 
 
 class ProviderError(Exception):
@@ -38,6 +53,24 @@ class ProviderError(Exception):
     def __init__(self, failed: Failed) -> None:
         super().__init__(failed.code)
         self.failed = failed
+
+
+class CredentialsRefusedError(Exception):
+    """The provider refused the account's credentials before, and nobody has set new ones: nothing is sent."""
+
+    def __init__(self, account: ProviderAccount) -> None:
+        super().__init__(account.provider)
+        self._provider = account.provider
+        self._text = f"{account.provider} needs new credentials for {account.channel}"
+
+    def deferred(self) -> Deferred:
+        """Give the result of an attempt that waits for new ones."""
+        return Deferred(_ASK_AGAIN, NEEDS_REAUTHORISATION, self._text, self._provider)
+
+    def failed(self) -> Failed:
+        """Give the result of an attempt that does not wait."""
+        kind = ErrorClass.AUTHENTICATION
+        return Failed(kind, NEEDS_REAUTHORISATION, self._text, Certainty.NOT_DONE, provider=self._provider)
 
 
 class CallbackRefusedError(Exception):

@@ -168,6 +168,9 @@ def _shown(listed: Listed) -> wire.Provider:
         revision=account.revision,
     )
     shown.update_time.FromDatetime(listed.updated_at)
+    if account.refusal is not None:
+        shown.refusal.since.FromDatetime(account.refusal.since)
+        shown.refusal.code, shown.refusal.message = account.refusal.code, account.refusal.meaning
     return shown
 
 

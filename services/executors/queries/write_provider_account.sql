@@ -5,6 +5,6 @@ SELECT $1::bigint, $2::text, $3::text, $4::jsonb, $5::bytea
 WHERE $6::bigint = 0 OR EXISTS (SELECT FROM provider_account WHERE account_id = $1 AND channel = $2)
 ON CONFLICT (account_id, channel) DO UPDATE SET
     provider = excluded.provider, settings = excluded.settings, credentials_sealed = excluded.credentials_sealed,
-    revision = excluded.revision, updated_at = now()
+    revision = excluded.revision, updated_at = now(), refused_at = NULL, refusal_code = '', refusal = ''
 WHERE p.revision = $6
 RETURNING p.revision

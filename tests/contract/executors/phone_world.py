@@ -63,10 +63,12 @@ class Told:
         assert self.senders is not None
         client: Twilio | Meta
         if request.match_info["provider"] == "meta":
-            client = await self.senders.for_(ACCOUNT, "messenger")
+            async with self.senders.acting(ACCOUNT, "messenger") as client:
+                pass
         else:
             channel = cast(Literal["sms", "voice"], request.match_info["channel"])
-            client = await self.senders.for_(ACCOUNT, channel)
+            async with self.senders.acting(ACCOUNT, channel) as client:
+                pass
         headers = {name.lower(): value for name, value in request.headers.items()}
         callback = Callback(
             request.method,

@@ -13,6 +13,7 @@ from typing import Any
 import asyncpg
 import grpc
 import pytest
+from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter
 from wayfarer.action.v1 import action_executor_pb2 as wire
 from wayfarer.action.v1 import action_pb2
@@ -27,7 +28,16 @@ from services.executors import sandbox as sandbox_package
 from services.executors.registry import Registry
 from tests.contract.executors.crm_world import CrmWorld
 from tests.contract.executors.membership_world import MembershipWorld
-from tests.contract.executors.world import ACCOUNT, TIMEOUT_S, Client, Receiver, make_action, uuid7
+from tests.contract.executors.world import (
+    ACCOUNT,
+    TIMEOUT_S,
+    Client,
+    Receiver,
+    make_action,
+    stored_rows,
+    stored_text,
+    uuid7,
+)
 
 PENDING = ("make_call", "send_voicemail")
 REACHABLE = {"email": "ada@example.test", "phone": "+15005550006", "messenger_id": "24680"}
@@ -53,7 +63,7 @@ class Case:
     client: Client
     described: action_pb2.ActionType
     make: Callable[..., action_pb2.Action]
-    effects: Callable[[action_pb2.Action], int] | None = None
+    crm: Client
     outcome: action_pb2.Outcome.ValueType = action_pb2.OUTCOME_SUCCEEDED
     """Of an attempt that is not stopped: PENDING for what takes its time."""
 
@@ -95,17 +105,20 @@ async def case(
     config = json.loads(described.sample_config)
     if name == "webhook_call":
         config["url"] = receiver.url(f"/contract/{uuid.uuid4()}")
-    contact_id = await add_contact(crm, uuid7())
+    of = {"contact_id": await add_contact(crm, uuid7()), "contact": REACHABLE}
 
     def make(**changes: Any) -> action_pb2.Action:
-        return make_action(name, config, contact_id=contact_id, contact=REACHABLE, **changes)
+        return make_action(name, config, **{**of, **changes})
 
     outcome = action_pb2.OUTCOME_PENDING if name in PENDING else action_pb2.OUTCOME_SUCCEEDED
-    return Case(client, described, make, outcome=outcome)
+    return Case(client, described, make, crm, outcome)
 
 
 async def test_describes_itself(case: Case) -> None:
+    """R-ACT: its schema is one, by the words of JSON Schema itself, and its sample is valid by it."""
     schema = json.loads(case.described.config_schema)
+    Draft202012Validator.check_schema(schema)
+    Draft202012Validator(schema).validate(json.loads(case.described.sample_config))
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert schema["type"] == "object"
     assert schema["additionalProperties"] is False
@@ -134,6 +147,7 @@ async def test_sample_is_valid_and_succeeds(case: Case) -> None:
 
 
 async def test_names_every_fault_of_a_config(case: Case) -> None:
+    """R-STEP-4, A-30: each with the path of its field and the rule; run all the same, it is CONFIGURATION."""
     schema = json.loads(case.described.config_schema)
     bad = json.dumps({"surplus": 1, **{name: [] for name in schema.get("required", ())}}).encode()
     request = wire.ValidateRequest(action_type=case.described.name, config=bad)
@@ -214,11 +228,59 @@ async def test_an_unstorable_or_unknown_neighbour_harms_nobody(case: Case) -> No
 
 
 async def test_preview_does_nothing(case: Case) -> None:
+    """R-ACT: no row of any table of the family is another afterwards; what goes outside is in test_executor_outside."""
     action = case.make()
+    before = await stored_rows(case.client.database)
     request = wire.PreviewRequest(action=action)
     preview = json.loads((await case.client.stub.Preview(request, timeout=TIMEOUT_S)).preview)
     assert preview
     assert await case.client.row(action) is None
+    assert await stored_rows(case.client.database) == before
+
+
+async def test_the_same_key_again_writes_nothing(case: Case) -> None:
+    """G5: one effect in our own tables, whatever the type: no row is another after a second delivery."""
+    action = case.make()
+    await case.client.execute(action)
+    once = await stored_rows(case.client.database)
+    await asyncio.gather(case.client.execute(action), case.client.batch([action, action]))
+    assert await stored_rows(case.client.database) == once
+
+
+async def test_the_same_key_at_once_writes_as_much_as_once(case: Case) -> None:
+    """G5, G6: many deliveries of one key beside each other add the rows that a single one adds."""
+    await case.client.execute(case.make())  # what all contacts share is there from here on
+    grown = []
+    for times in (1, 4):
+        contact_id = await add_contact(case.crm, uuid7())
+        before = await stored_rows(case.client.database)
+        action = case.make(contact_id=contact_id)
+        single = [case.client.execute(action) for _ in range(times)]
+        batched = [case.client.batch([action, action])] if times > 1 else []
+        await asyncio.gather(*single, *batched)
+        after = await stored_rows(case.client.database)
+        grown.append({table: len(rows) - len(before[table]) for table, rows in after.items()})
+    assert grown[0] == grown[1]
+    assert grown[0]["effect_ledger"] == 1
+
+
+async def test_what_is_personal_is_in_no_table_in_clear(case: Case) -> None:
+    """R-LOG-2: every text of the config's sensitive fields, and the contact, as the action got them."""
+    canary = uuid.uuid4().hex
+    contact = {
+        name: f"{canary}@example.test" if name == "email" else value for name, value in REACHABLE.items()
+    }
+    action = case.make()
+    action.contact = json.dumps(contact).encode()
+    config = json.loads(action.config)
+    for name in case.described.sensitive_fields:
+        if isinstance(config.get(name), str) and name not in ("url", "source", "phone"):
+            config[name] = f"{canary}@example.com" if name == "email" else f"{config[name]} {canary}"
+    action.config = json.dumps(config).encode()
+    assert (await case.client.execute(action)).outcome == case.outcome
+    stored = await stored_text(case.client.database)
+    assert canary not in stored
+    assert canary.encode().hex() not in stored
 
 
 async def test_results_are_not_readable_in_the_ledger(case: Case) -> None:

@@ -196,6 +196,9 @@ async def test_what_the_provider_says_decides(
     if status in (429, 503):
         assert result.retry_after.ToTimedelta().total_seconds() == 90
         assert result.lane.lane == "email"
+    if expected[0] == "AUTHENTICATION":  # the choice is marked until it is made anew
+        settings = {"from_email": "hello@sender.test", "base_url": world.served.url}
+        await world.put(account, provider, settings, {"api_key": KEYS[provider]})
     action.attempt = 2
     assert (await world.client.execute(action)).outcome == action_pb2.OUTCOME_SUCCEEDED
     assert len(world.served.to(to)) == 1

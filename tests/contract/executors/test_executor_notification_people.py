@@ -130,12 +130,16 @@ async def test_accounts_that_cannot_text_are_told_so(notices: Notices) -> None:
     assert output_of(await notices.client.execute(nameless))["problem"] == "NO_SENDER"
 
 
-async def test_a_role_of_too_many_is_told_and_nobody_gets_it(notices: Notices) -> None:
+async def test_a_role_of_too_many_is_told_and_one_fewer_get_it(notices: Notices) -> None:
     account = await notices.texting()
     for index in range(101):
         await notices.user(account, f"u{index}", "all", phone=a_number())
     action = notification(account, "sms", a_title(), recipients=["role:all"])
     assert output_of(await notices.client.execute(action))["problem"] == "TOO_MANY_RECIPIENTS"
+    gone = shown.DeleteUserRequest(account_id=account, user_id="u0")
+    await notices.inbox.DeleteUser(gone, timeout=TIMEOUT_S)
+    again = notification(account, "sms", a_title(), recipients=["role:all"])
+    assert output_of(await notices.client.execute(again))["recipients"] == 100
 
 
 async def test_same_key_twice_is_one_text(notices: Notices) -> None:

@@ -133,6 +133,25 @@ class Client:
         )
 
 
+_TABLES = """SELECT oid::regclass::text FROM pg_class
+WHERE relkind IN ('r', 'p') AND NOT relispartition AND relnamespace = 'public'::regnamespace"""
+
+
+async def stored_text(database: asyncpg.Connection) -> str:
+    """Every row of every table that the family's role may read, as text."""
+    rows = await stored_rows(database)
+    return "".join("".join(sorted(found)) for found in rows.values())
+
+
+async def stored_rows(database: asyncpg.Connection) -> dict[str, list[str]]:
+    """The rows of each table that the family's role may read, as text."""
+    found: dict[str, list[str]] = {}
+    for (table,) in await database.fetch(_TABLES):
+        if await database.fetchval("SELECT has_table_privilege($1, 'SELECT')", table):
+            found[table] = [row[0] for row in await database.fetch(f"SELECT t::text FROM {table} t")]
+    return found
+
+
 @asynccontextmanager
 async def open_client(
     family: Family[Any], settings: Any, environment: dict[str, str] | None = None

@@ -142,6 +142,62 @@ async def test_many_are_cancelled_with_an_outcome_for_each(world: World, client:
     assert not any((await client.verify()).values())
 
 
+async def test_those_at_a_step_are_chosen_in_whichever_version(client: Client) -> None:
+    """A-38: a filter by step finds it at its place in each version, and nobody who has gone on."""
+
+    def waits(*names: str) -> dict[str, Any]:
+        steps = [
+            {"id": name, "type": "wait_for_event", "config": {"events": [f"custom:{name}"], "timeout": "9d"}}
+            for name in names
+        ]
+        return {"key": "stages", "steps": steps}
+
+    async def entered(document: dict[str, Any], passed: int) -> str:
+        """An execution that has gone past so many steps."""
+        workflow = await client.publish(document)
+        contact = await client.contact()
+        started = (await client.start(workflow, contact.id)).execution.id
+        await client.reaches(started, "WAITING")
+        for step in document["steps"][:passed]:
+            await client.publish_event(contact.id, f"custom:{step['id']}")
+        return started
+
+    here = [await entered(waits("a", "b"), 0), await entered(waits("new", "a", "b"), 1)]
+    beyond = [await entered(waits("a", "b"), 1), await entered(waits("new", "a", "b"), 0)]
+    chosen = pb.ExecutionFilter(workflow="stages", step_id="a")
+    task = pb.BulkTask(cancel=pb.CancelMany(filter=chosen))
+
+    async def at_the_step() -> bool:
+        return (await preview(client, task)).total == len(here)
+
+    await until(at_the_step)
+    only_first = pb.ExecutionFilter(workflow="stages", step_id="a", version=1)
+    assert (await preview(client, pb.BulkTask(cancel=pb.CancelMany(filter=only_first)))).total == 1
+    ended = await finished(client, (await start(client, task)).id)
+    assert dict(ended.outcomes) == {"cancelled": 2}
+    states = {one: (await client.get(one)).status for one in (*here, *beyond)}
+    cancelled = execution_pb2.EXECUTION_STATUS_CANCELLED
+    assert [one for one, status in states.items() if status == cancelled] == here
+
+
+@pytest.mark.parametrize(
+    ("asked", "rule"),
+    [
+        ({"step_id": "settle_in"}, "required"),
+        ({"step_id": "nowhere", "workflow": "waiting"}, "unknown_step"),
+        ({"step_id": "wait", "workflow": "waiting", "version": 2**32 - 1}, "unknown_step"),
+    ],
+)
+async def test_a_step_that_cannot_be_chosen_is_refused(
+    client: Client, asked: dict[str, Any], rule: str
+) -> None:
+    await client.publish(waiting())
+    refusal = await refused(
+        preview(client, pb.BulkTask(cancel=pb.CancelMany(filter=pb.ExecutionFilter(**asked))))
+    )
+    assert refusal.rules == {"filter.step_id": rule}
+
+
 async def test_contacts_are_enrolled_by_drip_with_counts_by_reason(world: World) -> None:
     """A-39: 10,000 contacts, 200 opted out, 300 already in, 50 duplicates: 9,450 started, 1,000 a minute."""
     client = await world.client(active_limit=1_000)

@@ -14,7 +14,7 @@ from wayfarer.event.v1 import event_service_pb2 as pb
 from wayfarer.execution.v1 import execution_pb2
 from wayfarer.execution.v1 import workflow_service_pb2 as workflow_pb
 
-from tests.integration.api.world import Client, World, kinds, refused, until
+from tests.integration.api.world import NOWHERE, Client, World, kinds, refused, until
 
 pytestmark = pytest.mark.usefixtures("worker")
 KIND = event_pb2.ConsequenceKind
@@ -247,14 +247,15 @@ async def test_a_change_by_the_caller_is_an_event(client: Client) -> None:
 
 
 async def test_an_event_that_cannot_be_taken_in_does_not_hold_up_the_others(
-    world: World, client: Client
+    world: World, client: Client, other: Client
 ) -> None:
-    """A sweeper never stops at one bad row: it is set aside, and kept."""
+    """A sweeper never stops at one bad row: it is set aside, kept, and listed to its account."""
     await client.publish(triggered())
     contact = await client.contact()
     await world.owner.execute(
         "INSERT INTO event_inbox (account_id, contact_id, type, source_id, occurred_at, data_sealed)"
         " VALUES ($1, $2::uuid, 'form_submitted', 'bad', wf_now(), 'not sealed by us'),"
+        " ($1, $2::uuid, 'page_visited', 'worse', wf_now(), 'nor this'),"
         " ($1, $2::uuid, 'form_submitted', 'good', wf_now(), NULL)",
         client.account_id,
         contact.id,
@@ -265,7 +266,23 @@ async def test_an_event_that_cannot_be_taken_in_does_not_hold_up_the_others(
         return [event.source_id for event in listed.events] == ["good"]
 
     await until(taken)
-    left = await world.owner.fetch(
-        "SELECT source_id, failed_at FROM event_inbox WHERE account_id = $1", client.account_id
+    first = await set_aside(client, page_size=1)
+    rest = await set_aside(client, page_size=1, page_token=first.next_page_token)
+    assert rest.next_page_token == ""
+    assert [(one.source_id, one.type, one.contact_id) for one in (*first.events, *rest.events)] == [
+        ("worse", "page_visited", contact.id),
+        ("bad", "form_submitted", contact.id),
+    ]
+    assert first.events[0].set_aside_time.ToDatetime() >= first.events[0].occur_time.ToDatetime()
+    assert len((await set_aside(client, contact_id=contact.id)).events) == 2
+    assert not (await set_aside(client, contact_id=NOWHERE)).events
+    assert not (await set_aside(other)).events
+    refusal = await refused(set_aside(client, page_token=first.next_page_token, contact_id=contact.id))
+    assert refusal.reason == "PAGE_TOKEN_INVALID"
+
+
+async def set_aside(client: Client, **asked: Any) -> pb.ListSetAsideEventsResponse:
+    answer: pb.ListSetAsideEventsResponse = await client.call(
+        client.events.ListSetAsideEvents, pb.ListSetAsideEventsRequest(**asked)
     )
-    assert [(row["source_id"], row["failed_at"] is not None) for row in left] == [("bad", True)]
+    return answer

@@ -103,3 +103,29 @@ async def test_a_burst_is_one_notice_and_one_digest(world: World, client: Client
     digest = max(await mails_to(world, address), key=lambda mail: len(json.dumps(mail)))
     assert "18 executions" in json.dumps(digest)
     assert not any((await client.verify()).values())
+
+
+async def test_a_mail_server_that_is_busy_gets_the_notice_later(world: World, client: Client) -> None:
+    """R-ERR-5: five times put off, after 15 s, 1, 4, 16 and 30 min; the sixth time it is one mail."""
+    address = f"ops-{uuid4()}@example.org"
+    await wants(world, client, email=[address])
+    async with aiohttp.ClientSession() as session:
+        rule = {"match": address, "times": 5, "reply": "451 4.3.2 later"}
+        answer = await session.post(f"{world.stack.mailbox_url}/rules", json=rule)
+        assert answer.status < 300, await answer.text()
+    (execution_id,) = await failing(world, client)
+    query = "SELECT max(tries) FROM notice WHERE account_id = $1"
+    for number, pause_s in enumerate((15, 60, 240, 960, 1_800), start=1):
+
+        async def tried(times: int = number) -> bool:
+            return bool(await world.owner.fetchval(query, client.account_id) == times)
+
+        await until(tried)
+        assert not await mails_to(world, address)
+        await world.let_pass(timedelta(seconds=pause_s + 1))
+
+    async def logged() -> bool:
+        return "notification_sent" in await client.log_of(execution_id)
+
+    await until(logged)
+    assert len(await mails_to(world, address)) == 1

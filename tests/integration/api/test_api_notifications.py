@@ -18,7 +18,7 @@ from services.local.demo_providers import choose_sandboxes
 from services.local.sandboxes.slack import BOT_TOKEN
 from services.runtime.grpc_client import open_channel
 from tests.integration.api.test_api_channels import a_number, sandbox, texts_to, workflow_of
-from tests.integration.api.world import TIMEOUT_S, Client, World, struct
+from tests.integration.api.world import TIMEOUT_S, Client, World, refused, struct
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -108,3 +108,20 @@ async def test_the_contacts_owner_and_a_role_are_texted(world: World, client: Cl
         assert [one["body"] for one in await texts_to(world, number)] == [f"{title}\nFor ada"]
     listed = await client.call(client.admin.ListProviders, admin_pb.ListProvidersRequest())
     assert [one.channel for one in listed.providers].count("sms") == 1
+
+
+async def test_a_choice_of_sms_that_is_refused_changes_nothing(world: World, client: Client) -> None:
+    """R-ACT: whichever family is asked, texts to users go on through the choice that stands."""
+    await choose_sandboxes(world.stack.address, client.key, world.stack.sandboxes_url)
+    listed = await client.call(client.admin.ListProviders, admin_pb.ListProvidersRequest())
+    faulty = admin_pb.SetProviderRequest(
+        channel="sms", provider="twilio", settings=struct({"account_sid": "x"})
+    )
+    assert (await refused(client.call(client.admin.SetProvider, faulty))).rules
+    unknown = admin_pb.SetProviderRequest(channel="sms", provider="pigeon")
+    assert (await refused(client.call(client.admin.SetProvider, unknown))).reason == "PROVIDER_NOT_FOUND"
+    assert await client.call(client.admin.ListProviders, admin_pb.ListProvidersRequest()) == listed
+    number, contact = a_number(), await client.contact()
+    workflow = await client.publish(workflow_of(telling("tell", "sms", "Lead", recipients=[number])))
+    await client.watched_to_end((await client.start(workflow, contact.id)).execution.id)
+    assert len(await texts_to(world, number)) == 1

@@ -18,11 +18,13 @@ from wayfarer.execution.v1.workflow_service_pb2_grpc import WorkflowServiceStub
 from services.runtime.grpc_client import open_channel
 from tests.support.stacks import fresh_stack
 
+CANARY = "jane.canary@example.test"
 DOCUMENT = """
 key: traced
 steps:
   - {id: tag, type: add_tag, config: {tag: traced}}
-  - {id: hook, type: webhook_call, config: {url: "{{ trigger.url }}", body: {}}}
+  - {id: hook, type: webhook_call, config: {url: "{{ trigger.url }}", headers: {X-Api-Key: canary-key}, body: {who: "{{ contact.email }}"}}}
+  - {id: mail, type: send_email, config: {subject: "Dear {{ contact.email }}", text: Hello, category: transactional}}
 """
 
 
@@ -32,12 +34,14 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
 
     port: int = 0
     spans: dict[bytes, set[tuple[str, str]]] = field(default_factory=dict)
+    raw: bytes = b""
     came: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def Export(
         self, request: pb.ExportTraceServiceRequest, context: object
     ) -> pb.ExportTraceServiceResponse:
-        """Keeps (service, span name) by trace."""
+        """Keeps (service, span name) by trace, and all of it as it came."""
+        self.raw += request.SerializeToString()
         for resource in request.resource_spans:
             service = next(
                 a.value.string_value for a in resource.resource.attributes if a.key == "service.name"
@@ -62,6 +66,7 @@ async def collecting() -> AsyncIterator[Collector]:
 
 
 async def test_one_trace_from_the_start_to_the_executor() -> None:
+    """R-OPS-1, A-21: one trace over all processes, and nothing in it of the contact or of the key."""
     async with collecting() as collector:
         environment = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.port}",
@@ -72,7 +77,9 @@ async def test_one_trace_from_the_start_to_the_executor() -> None:
             metadata = (("authorization", f"Bearer {stack.api_key}"),)
             apply = workflow_service_pb2.ApplyWorkflowRequest(document=DOCUMENT, publish=True)
             await WorkflowServiceStub(channel).ApplyWorkflow(apply, metadata=metadata, timeout=10)
-            create = contact_service_pb2.CreateContactRequest(contact=Contact(first_name="Jane"))
+            create = contact_service_pb2.CreateContactRequest(
+                contact=Contact(first_name="Jane", email=CANARY)
+            )
             made = await ContactServiceStub(channel).CreateContact(create, metadata=metadata, timeout=10)
             start = execution_service_pb2.StartExecutionRequest(workflow="traced", contact_id=made.contact.id)
             start.trigger.update({"url": f"{stack.receiver_url}/hooks/traced"})
@@ -86,8 +93,11 @@ async def test_one_trace_from_the_start_to_the_executor() -> None:
                 ("wayfarer-worker", "attempt add_tag"),
                 ("wayfarer-worker", "attempt webhook_call"),
                 ("wayfarer-integrations", "action webhook_call"),
+                ("wayfarer-communication", "action send_email"),
             }
             async with asyncio.timeout(20):
                 while not any(wanted <= spans for spans in collector.spans.values()):
                     collector.came.clear()
                     await collector.came.wait()
+            for canary in (CANARY, "canary-key"):
+                assert canary.encode() not in collector.raw

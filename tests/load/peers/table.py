@@ -31,7 +31,7 @@ def _line(name: str, found: Mapping[str, Any], our_rate: float | None) -> str:
     if "skipped" in found:
         return f"| {name} | – | – | – | – | not run: {found['skipped']} |"
     by_round = ", ".join(f"{run['steps_per_s']:,.0f}" for run in found["rounds"])
-    times = f"{our_rate / found['steps_per_s']:.1f} ×" if our_rate else "–"
+    times = f"{our_rate / found['steps_per_s']:.1f} ×" if our_rate and name != OURS else "–"
     setting = found["rounds"][-1]["configuration"]
     latency = f"{found['p50_ms']:g} / {found['p95_ms']:g}"
     return f"| {name} | {found['steps_per_s']:,.0f} | {by_round} | {latency} | {times} | {setting} |"

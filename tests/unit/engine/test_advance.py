@@ -16,6 +16,7 @@ from execution_engine.definition.program import END
 from execution_engine.model import BlockedOn, ErrorClass, Failure, LogRow, OutcomeCode, Status
 from execution_engine.moves import Hold
 from execution_engine.outcome import (
+    NEEDS_REAUTHORISATION,
     Certainty,
     Claimed,
     Deferred,
@@ -66,6 +67,52 @@ def test_steps_run_in_order_and_end_completed() -> None:
     ]
     assert [row.step_id for row in rows] == ["tag", "mail", ""]
     assert (run.status, run.step, run.steps_run, run.reason) == (Status.COMPLETED, END, 2, "completed")
+
+
+def refusal() -> Deferred:
+    refused = Failure(ErrorClass.UNSPECIFIED, "twilio", NEEDS_REAUTHORISATION, "new credentials are needed")
+    return Deferred(900.0, refused)
+
+
+@pytest.mark.parametrize("on_error", [None, "retry"])
+def test_a_refused_account_is_waited_for_without_a_retry_spent(on_error: str | None) -> None:
+    """R-ERR-1, R-STATE-2: WAITING, with the reason and with who refuses; then the same visit goes on."""
+    run = new_run([{**MAIL, **({"on_error": on_error} if on_error else {})}])
+    rows = drive(run, FIRST, refusal())
+    assert events(rows) == ["action_started", "action_deferred"]
+    assert (run.status, run.blocked_on, run.blocked_by) == (
+        Status.WAITING,
+        BlockedOn.REAUTHORISATION,
+        "twilio",
+    )
+    assert (run.wake_at, run.failures, run.visit) == (NOW + timedelta(seconds=901), 0, 1)
+    advance(run, Claimed(Status.WAITING, run.blocked_on), NOW + timedelta(seconds=902), 0.5)
+    assert (run.status, run.blocked_by, run.attempt_open, run.visit) == (Status.ACTIVE, "", True, 1)
+
+
+@pytest.mark.parametrize(
+    ("on_error", "status", "ran"),
+    [
+        ("skip", Status.ACTIVE, "tag"),
+        ("fail", Status.FAILED, "mail"),
+        ({"go_to": "tag"}, Status.ACTIVE, "tag"),
+    ],
+)
+def test_a_step_that_says_what_else_to_do_does_not_wait(on_error: Any, status: Status, ran: str) -> None:
+    """R-ERR-1: `on_error` of a step goes before the wait."""
+    run = new_run([{**MAIL, "on_error": on_error}, TAG])
+    drive(run, FIRST, refusal())
+    assert run.program is not None
+    assert (run.status, run.program.steps[run.step].id) == (status, ran)
+    if status is Status.FAILED:
+        assert run.reason == "authentication"
+        assert orjson.loads(run.failure or "")["class"] == ErrorClass.AUTHENTICATION
+
+
+def test_any_other_deferral_is_one() -> None:
+    run = new_run([MAIL])
+    drive(run, FIRST, Deferred(5.0))
+    assert (run.status, run.blocked_on) == (Status.WAITING, BlockedOn.DEFERRAL)
 
 
 def test_an_attempt_is_counted_before_it_runs() -> None:

@@ -39,15 +39,15 @@ def test_every_row_is_reached_by_the_faults_it_describes(row: Row) -> None:
         ("sendgrid", 400, "subject", "VALIDATION", "NOT_DONE", "NONE"),
         ("sendgrid", 400, "personalizations.0.to.0.email", "CONTACT_DATA", "NOT_DONE", "NONE"),
         ("sendgrid", 400, "from.email", "CONFIGURATION", "NOT_DONE", "NONE"),
-        ("sendgrid", 401, "", "AUTHENTICATION", "NOT_DONE", "ACCOUNT_NEEDS_REAUTH"),
+        ("sendgrid", 401, "", "AUTHENTICATION", "NOT_DONE", "NEEDS_REAUTHORISATION"),
         ("sendgrid", 403, "", "AUTHORIZATION", "NOT_DONE", "NONE"),
         ("sendgrid", 413, "", "VALIDATION", "NOT_DONE", "NONE"),
         ("sendgrid", 429, "", "RATE_LIMIT", "NOT_DONE", "NONE"),
         ("sendgrid", 500, "", "SERVER_ERROR", "INDETERMINATE", "NONE"),
         ("sendgrid", 503, "", "SERVER_ERROR", "NOT_DONE", "NONE"),
         ("sendgrid", 0, "", "INDETERMINATE", "INDETERMINATE", "NONE"),
-        ("resend", 401, "missing_api_key", "AUTHENTICATION", "NOT_DONE", "ACCOUNT_NEEDS_REAUTH"),
-        ("resend", 403, "invalid_api_key", "AUTHENTICATION", "NOT_DONE", "ACCOUNT_NEEDS_REAUTH"),
+        ("resend", 401, "missing_api_key", "AUTHENTICATION", "NOT_DONE", "NEEDS_REAUTHORISATION"),
+        ("resend", 403, "invalid_api_key", "AUTHENTICATION", "NOT_DONE", "NEEDS_REAUTHORISATION"),
         ("resend", 403, "validation_error", "AUTHORIZATION", "NOT_DONE", "NONE"),
         ("resend", 409, "invalid_idempotent_request", "INDETERMINATE", "INDETERMINATE", "NONE"),
         ("resend", 409, "concurrent_idempotent_requests", "INDETERMINATE", "INDETERMINATE", "NONE"),
@@ -60,7 +60,7 @@ def test_every_row_is_reached_by_the_faults_it_describes(row: Row) -> None:
         ("smtp", 552, "5.2.2", "CONTACT_DATA", "NOT_DONE", "ADDRESS_BOUNCED_SOFT"),
         ("smtp", 550, "5.7.1", "VALIDATION", "NOT_DONE", "NONE"),
         ("smtp", 552, "5.3.4", "VALIDATION", "NOT_DONE", "NONE"),
-        ("smtp", 535, "5.7.8", "AUTHENTICATION", "NOT_DONE", "ACCOUNT_NEEDS_REAUTH"),
+        ("smtp", 535, "5.7.8", "AUTHENTICATION", "NOT_DONE", "NEEDS_REAUTHORISATION"),
     ],
 )
 def test_what_a_fault_means(
@@ -71,6 +71,7 @@ def test_what_a_fault_means(
     assert failed.error_class is ErrorClass[error_class]
     assert failed.certainty is Certainty[certainty]
     assert row_of(fault).side_effect is SideEffect[side_effect]
+    assert failed.needs_reauthorisation == (side_effect == "NEEDS_REAUTHORISATION")
 
 
 @pytest.mark.parametrize("provider", ["sendgrid", "resend"])

@@ -28,4 +28,11 @@ NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 )
 def test_the_longest_wait_that_is_asked_counts(headers: dict[str, str], seconds: int | None) -> None:
     wanted = None if seconds is None else timedelta(seconds=seconds)
-    assert pause_asked(headers, NOW) == wanted
+    assert pause_asked(429, headers, NOW) == wanted
+
+
+@pytest.mark.parametrize("status", [400, 401, 500, 503])
+def test_a_window_is_no_word_on_when_a_failure_is_over(status: int) -> None:
+    window = {"ratelimit-reset": "1", "X-RateLimit-Reset": str(int(NOW.timestamp()) + 30)}
+    assert pause_asked(status, window, NOW) is None
+    assert pause_asked(status, {**window, "Retry-After": "7"}, NOW) == timedelta(seconds=7)

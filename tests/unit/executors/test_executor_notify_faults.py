@@ -74,6 +74,8 @@ ROWS = [
 ]
 UNCERTAIN = {"INTERNAL_ERROR", "FATAL_ERROR", "ROLLUP_ERROR", "HTTP_5xx", "UNREADABLE"}
 UNCERTAIN |= {"CONNECTION_LOST", "TIMEOUT"}
+REAUTHORISE = {"INVALID_AUTH", "NOT_AUTHED", "ACCOUNT_INACTIVE", "TOKEN_REVOKED", "TOKEN_EXPIRED", "HTTP_401"}
+REAUTHORISE |= {"INVALID_TOKEN", "NO_SERVICE", "NO_SERVICE_ID", "NO_TEAM", "TEAM_DISABLED", "NO_ACTIVE_HOOKS"}
 
 
 @pytest.mark.parametrize(("code", "classes"), ROWS, ids=[row[0] for row in ROWS])
@@ -82,6 +84,7 @@ def test_row(code: str, classes: set[ErrorClass]) -> None:
     assert (result.code, result.provider) == (code, SLACK)
     assert result.error_class in classes
     assert (result.certainty is Certainty.INDETERMINATE) == (code in UNCERTAIN)
+    assert result.needs_reauthorisation == (code in REAUTHORISE)
 
 
 def test_every_row_is_among_these_and_each_code_is_in_one_row() -> None:

@@ -42,6 +42,7 @@ ROWS = [
     *(("", code, RETRY, None) for code in ("HTTP_408", "HTTP_503", "HTTP_5xx")),
     *(("", code, RETRY, None) for code in ("CONNECT_FAILED", "CONNECTION_LOST", "TIMEOUT")),
 ]
+REAUTHORISE = {"20003", "190", "200", "230", "10/1893063", "HTTP_401", "HTTP_403"}
 UNCERTAIN = {"30008", "HTTP_5xx", "CONNECTION_LOST", "TIMEOUT"}
 
 
@@ -54,6 +55,7 @@ def test_row(provider: str, code: str, classes: set[ErrorClass], suppress: dict[
         assert isinstance(result, Failed)
         assert result.error_class in classes
         assert (result.certainty is Certainty.INDETERMINATE) == (code in UNCERTAIN)
+        assert result.needs_reauthorisation == (code in REAUTHORISE)
     changes = json.loads(result.contact_changes) if result.contact_changes else {}
     assert changes.get("suppress") == suppress
 

@@ -43,6 +43,7 @@ def test_row(step: Step | None, code: str, error_class: ErrorClass, doubt: bool)
         assert failed.error_class is error_class
         assert (failed.certainty is Certainty.INDETERMINATE) == doubt
         assert (failed.code, failed.provider) == (code, "thinkific")
+        assert failed.needs_reauthorisation == (code == "HTTP_401")
     assert failure(Step.READ, (code,)).certainty is Certainty.NOT_DONE
 
 

@@ -90,4 +90,4 @@ def test_an_effect_that_comes_again_changes_nothing_and_is_told_the_same(
 )
 def test_the_pause_thinkific_asks_for(headers: dict[str, str], seconds: int | None) -> None:
     """R-ERR-3."""
-    assert pause_of(headers, NOW) == (timedelta(seconds=seconds) if seconds is not None else None)
+    assert pause_of(429, headers, NOW) == (timedelta(seconds=seconds) if seconds is not None else None)

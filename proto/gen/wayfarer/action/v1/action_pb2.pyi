@@ -256,7 +256,9 @@ class ActionResult(_message.Message):
     """True if the ledger answered for an effect of an earlier delivery of the same key."""
     @_builtins.property
     def failure(self) -> _failure_pb2.Failure:
-        """Why, when FAILED, SKIPPED or DEFERRED."""
+        """Why, when FAILED, SKIPPED or DEFERRED. DEFERRED with the code NEEDS_REAUTHORISATION: the provider refuses the
+        account's credentials, and the execution waits for new ones.
+        """
 
     @_builtins.property
     def retry_after(self) -> _duration_pb2.Duration:

@@ -11,6 +11,7 @@ from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from wayfarer.admin.v1 import account_pb2 as _account_pb2
 import builtins as _builtins
 import sys
@@ -22,6 +23,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _ProviderState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ProviderStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProviderState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PROVIDER_STATE_UNSPECIFIED: _ProviderState.ValueType  # 0
+    """Not set."""
+    PROVIDER_STATE_READY: _ProviderState.ValueType  # 1
+    """As far as is known."""
+    PROVIDER_STATE_NEEDS_REAUTHORISATION: _ProviderState.ValueType  # 2
+    """The provider refuses the account's credentials: what would act through it waits for new ones."""
+
+class ProviderState(_ProviderState, metaclass=_ProviderStateEnumTypeWrapper):
+    """ProviderState tells whether a choice can be used."""
+
+PROVIDER_STATE_UNSPECIFIED: ProviderState.ValueType  # 0
+"""Not set."""
+PROVIDER_STATE_READY: ProviderState.ValueType  # 1
+"""As far as is known."""
+PROVIDER_STATE_NEEDS_REAUTHORISATION: ProviderState.ValueType  # 2
+"""The provider refuses the account's credentials: what would act through it waits for new ones."""
+Global___ProviderState: _TypeAlias = ProviderState  # noqa: Y015
 
 @_typing.final
 class SetProviderRequest(_message.Message):
@@ -159,10 +184,14 @@ class Provider(_message.Message):
     SETTINGS_FIELD_NUMBER: _builtins.int
     CREDENTIAL_NAMES_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
     channel: _builtins.str
     """The channel."""
     provider: _builtins.str
     """The provider's name."""
+    state: Global___ProviderState.ValueType
+    """Whether it can be used."""
     @_builtins.property
     def settings(self) -> _struct_pb2.Struct:
         """Its settings."""
@@ -175,6 +204,10 @@ class Provider(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
 
+    @_builtins.property
+    def refusal(self) -> Global___ProviderRefusal:
+        """Why not, if it cannot."""
+
     def __init__(
         self,
         *,
@@ -183,14 +216,48 @@ class Provider(_message.Message):
         settings: _struct_pb2.Struct | None = ...,
         credential_names: _abc.Iterable[_builtins.str] | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        state: Global___ProviderState.ValueType = ...,
+        refusal: Global___ProviderRefusal | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal", "settings", b"settings", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "credential_names", b"credential_names", "provider", b"provider", "settings", b"settings", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "credential_names", b"credential_names", "provider", b"provider", "refusal", b"refusal", "settings", b"settings", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Provider: _TypeAlias = Provider  # noqa: Y015
+
+@_typing.final
+class ProviderRefusal(_message.Message):
+    """ProviderRefusal tells that a provider refuses an account's credentials."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SINCE_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """The provider's own code, e.g. "20003" or "HTTP_401"."""
+    message: _builtins.str
+    """What it means, for a person."""
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Since when."""
+
+    def __init__(
+        self,
+        *,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        code: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message", "since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProviderRefusal: _TypeAlias = ProviderRefusal  # noqa: Y015
 
 @_typing.final
 class RemoveProviderRequest(_message.Message):

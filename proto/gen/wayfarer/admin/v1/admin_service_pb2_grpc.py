@@ -166,7 +166,7 @@ class AdminServiceServicer:
 
     def SetProvider(self, request, context):
         """SetProvider chooses the account's provider for a channel, or changes that choice. Credentials are written
-        only: nothing gives them back.
+        only: nothing gives them back. Executions that wait for new credentials go on.
         Errors: INVALID_ARGUMENT VALUES_INVALID naming each setting or credential at fault, NOT_FOUND for a channel
         or provider that is not offered, UNAVAILABLE EXECUTOR_UNAVAILABLE.
         """
@@ -175,7 +175,7 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListProviders(self, request, context):
-        """ListProviders shows the account's choices, and which credentials are set.
+        """ListProviders shows the account's choices, which credentials are set, and which choices the provider refuses.
         Errors: UNAVAILABLE EXECUTOR_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -53,12 +53,12 @@ class AdminServiceStub:
     """
     SetProvider: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.SetProviderRequest, _admin_service_pb2.SetProviderResponse]
     """SetProvider chooses the account's provider for a channel, or changes that choice. Credentials are written
-    only: nothing gives them back.
+    only: nothing gives them back. Executions that wait for new credentials go on.
     Errors: INVALID_ARGUMENT VALUES_INVALID naming each setting or credential at fault, NOT_FOUND for a channel
     or provider that is not offered, UNAVAILABLE EXECUTOR_UNAVAILABLE.
     """
     ListProviders: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListProvidersRequest, _admin_service_pb2.ListProvidersResponse]
-    """ListProviders shows the account's choices, and which credentials are set.
+    """ListProviders shows the account's choices, which credentials are set, and which choices the provider refuses.
     Errors: UNAVAILABLE EXECUTOR_UNAVAILABLE.
     """
     RemoveProvider: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RemoveProviderRequest, _admin_service_pb2.RemoveProviderResponse]
@@ -159,7 +159,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_admin_service_pb2.SetProviderRequest, _abc.Awaitable[_admin_service_pb2.SetProviderResponse]],
     ) -> _abc.Awaitable[_admin_service_pb2.SetProviderResponse]:
         """SetProvider chooses the account's provider for a channel, or changes that choice. Credentials are written
-        only: nothing gives them back.
+        only: nothing gives them back. Executions that wait for new credentials go on.
         Errors: INVALID_ARGUMENT VALUES_INVALID naming each setting or credential at fault, NOT_FOUND for a channel
         or provider that is not offered, UNAVAILABLE EXECUTOR_UNAVAILABLE.
         """
@@ -170,7 +170,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.ListProvidersRequest,
         context: _aio.ServicerContext[_admin_service_pb2.ListProvidersRequest, _abc.Awaitable[_admin_service_pb2.ListProvidersResponse]],
     ) -> _abc.Awaitable[_admin_service_pb2.ListProvidersResponse]:
-        """ListProviders shows the account's choices, and which credentials are set.
+        """ListProviders shows the account's choices, which credentials are set, and which choices the provider refuses.
         Errors: UNAVAILABLE EXECUTOR_UNAVAILABLE.
         """
 

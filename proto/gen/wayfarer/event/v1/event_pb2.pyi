@@ -216,3 +216,49 @@ class Refusal(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Refusal: _TypeAlias = Refusal  # noqa: Y015
+
+@_typing.final
+class SetAsideEvent(_message.Message):
+    """SetAsideEvent is an event that could not be taken in. Its data is not given: it may be what cannot be read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INBOX_ID_FIELD_NUMBER: _builtins.int
+    CONTACT_ID_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    SOURCE_ID_FIELD_NUMBER: _builtins.int
+    OCCUR_TIME_FIELD_NUMBER: _builtins.int
+    SET_ASIDE_TIME_FIELD_NUMBER: _builtins.int
+    inbox_id: _builtins.int
+    """Its place among the account's; later ones are greater."""
+    contact_id: _builtins.str
+    """The contact it happened to."""
+    type: _builtins.str
+    """What happened."""
+    source_id: _builtins.str
+    """The id it would have had from its sender; of an action's, one that the engine made."""
+    @_builtins.property
+    def occur_time(self) -> _timestamp_pb2.Timestamp:
+        """When it happened."""
+
+    @_builtins.property
+    def set_aside_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was set aside."""
+
+    def __init__(
+        self,
+        *,
+        inbox_id: _builtins.int = ...,
+        contact_id: _builtins.str = ...,
+        type: _builtins.str = ...,
+        source_id: _builtins.str = ...,
+        occur_time: _timestamp_pb2.Timestamp | None = ...,
+        set_aside_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["occur_time", b"occur_time", "set_aside_time", b"set_aside_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_id", b"contact_id", "inbox_id", b"inbox_id", "occur_time", b"occur_time", "set_aside_time", b"set_aside_time", "source_id", b"source_id", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetAsideEvent: _TypeAlias = SetAsideEvent  # noqa: Y015

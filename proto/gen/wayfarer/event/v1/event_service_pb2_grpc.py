@@ -56,6 +56,11 @@ class EventServiceStub:
                 request_serializer=wayfarer_dot_event_dot_v1_dot_event__service__pb2.ListRefusalsRequest.SerializeToString,
                 response_deserializer=wayfarer_dot_event_dot_v1_dot_event__service__pb2.ListRefusalsResponse.FromString,
                 _registered_method=True)
+        self.ListSetAsideEvents = channel.unary_unary(
+                '/wayfarer.event.v1.EventService/ListSetAsideEvents',
+                request_serializer=wayfarer_dot_event_dot_v1_dot_event__service__pb2.ListSetAsideEventsRequest.SerializeToString,
+                response_deserializer=wayfarer_dot_event_dot_v1_dot_event__service__pb2.ListSetAsideEventsResponse.FromString,
+                _registered_method=True)
 
 
 class EventServiceServicer:
@@ -96,6 +101,15 @@ class EventServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSetAsideEvents(self, request, context):
+        """ListSetAsideEvents pages through events of actions and of contacts' changes that could not be taken in, newest
+        first. They are kept and hold up nothing; what they would have caused has not happened.
+        Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EventServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -118,6 +132,11 @@ def add_EventServiceServicer_to_server(servicer, server):
                     servicer.ListRefusals,
                     request_deserializer=wayfarer_dot_event_dot_v1_dot_event__service__pb2.ListRefusalsRequest.FromString,
                     response_serializer=wayfarer_dot_event_dot_v1_dot_event__service__pb2.ListRefusalsResponse.SerializeToString,
+            ),
+            'ListSetAsideEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSetAsideEvents,
+                    request_deserializer=wayfarer_dot_event_dot_v1_dot_event__service__pb2.ListSetAsideEventsRequest.FromString,
+                    response_serializer=wayfarer_dot_event_dot_v1_dot_event__service__pb2.ListSetAsideEventsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -230,6 +249,33 @@ class EventService:
             '/wayfarer.event.v1.EventService/ListRefusals',
             wayfarer_dot_event_dot_v1_dot_event__service__pb2.ListRefusalsRequest.SerializeToString,
             wayfarer_dot_event_dot_v1_dot_event__service__pb2.ListRefusalsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSetAsideEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wayfarer.event.v1.EventService/ListSetAsideEvents',
+            wayfarer_dot_event_dot_v1_dot_event__service__pb2.ListSetAsideEventsRequest.SerializeToString,
+            wayfarer_dot_event_dot_v1_dot_event__service__pb2.ListSetAsideEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

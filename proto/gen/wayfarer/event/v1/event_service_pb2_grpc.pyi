@@ -35,6 +35,11 @@ class EventServiceStub:
     """ListRefusals pages through starts that made no execution, newest first.
     Errors: NOT_FOUND (workflow), INVALID_ARGUMENT PAGE_TOKEN_INVALID.
     """
+    ListSetAsideEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ListSetAsideEventsRequest, _event_service_pb2.ListSetAsideEventsResponse]
+    """ListSetAsideEvents pages through events of actions and of contacts' changes that could not be taken in, newest
+    first. They are kept and hold up nothing; what they would have caused has not happened.
+    Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+    """
 
 class EventServiceServicer(metaclass=_abc_1.ABCMeta):
     """EventService takes in what happens to contacts: it starts workflows, resumes waits,
@@ -80,6 +85,17 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_event_service_pb2.ListRefusalsResponse]:
         """ListRefusals pages through starts that made no execution, newest first.
         Errors: NOT_FOUND (workflow), INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def ListSetAsideEvents(
+        self,
+        request: _event_service_pb2.ListSetAsideEventsRequest,
+        context: _aio.ServicerContext[_event_service_pb2.ListSetAsideEventsRequest, _abc.Awaitable[_event_service_pb2.ListSetAsideEventsResponse]],
+    ) -> _abc.Awaitable[_event_service_pb2.ListSetAsideEventsResponse]:
+        """ListSetAsideEvents pages through events of actions and of contacts' changes that could not be taken in, newest
+        first. They are kept and hold up nothing; what they would have caused has not happened.
+        Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
         """
 
 def add_EventServiceServicer_to_server(servicer: EventServiceServicer, server: _aio.Server) -> None: ...

@@ -130,6 +130,7 @@ class ExecutionFilter(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FROM_FIELD_NUMBER: _builtins.int
     CREATE_TIME_TO_FIELD_NUMBER: _builtins.int
+    STEP_ID_FIELD_NUMBER: _builtins.int
     workflow: _builtins.str
     """Only this workflow, by id or key."""
     version: _builtins.int
@@ -138,6 +139,8 @@ class ExecutionFilter(_message.Message):
     """Only those that failed with an error of this class."""
     reason: _builtins.str
     """Only those that failed for this reason, e.g. "max_retries_exhausted"."""
+    step_id: _builtins.str
+    """Only those that stand at the step of this id, in whichever version; goes with workflow."""
     @_builtins.property
     def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """These, by id; with none, all that the rest admits."""
@@ -165,10 +168,11 @@ class ExecutionFilter(_message.Message):
         reason: _builtins.str = ...,
         create_time_from: _timestamp_pb2.Timestamp | None = ...,
         create_time_to: _timestamp_pb2.Timestamp | None = ...,
+        step_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time_from", b"create_time_from", "create_time_to", b"create_time_to"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time_from", b"create_time_from", "create_time_to", b"create_time_to", "error_class", b"error_class", "ids", b"ids", "reason", b"reason", "statuses", b"statuses", "version", b"version", "workflow", b"workflow"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time_from", b"create_time_from", "create_time_to", b"create_time_to", "error_class", b"error_class", "ids", b"ids", "reason", b"reason", "statuses", b"statuses", "step_id", b"step_id", "version", b"version", "workflow", b"workflow"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

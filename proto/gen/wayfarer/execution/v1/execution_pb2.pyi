@@ -137,6 +137,8 @@ class _BlockedOnEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BlockedOn.V
     """Its message waits for the end of quiet hours, or for the send window."""
     BLOCKED_ON_FREQUENCY_CAP: _BlockedOn.ValueType  # 18
     """Its contact got as many messages as the account allows for now."""
+    BLOCKED_ON_REAUTHORISATION: _BlockedOn.ValueType  # 19
+    """Its provider refuses the account's credentials: new ones must be set."""
 
 class BlockedOn(_BlockedOn, metaclass=_BlockedOnEnumTypeWrapper):
     """BlockedOn says why an execution that has not ended does not move."""
@@ -179,6 +181,8 @@ BLOCKED_ON_QUIET_HOURS: BlockedOn.ValueType  # 17
 """Its message waits for the end of quiet hours, or for the send window."""
 BLOCKED_ON_FREQUENCY_CAP: BlockedOn.ValueType  # 18
 """Its contact got as many messages as the account allows for now."""
+BLOCKED_ON_REAUTHORISATION: BlockedOn.ValueType  # 19
+"""Its provider refuses the account's credentials: new ones must be set."""
 Global___BlockedOn: _TypeAlias = BlockedOn  # noqa: Y015
 
 @_typing.final

@@ -674,7 +674,7 @@ class Blocker(_message.Message):
 
     @_builtins.property
     def detail(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Particulars: "lane", "active", "limit", "events", "family" …"""
+        """Particulars: "lane", "active", "limit", "events", "family", "provider", "channel" …"""
 
     def __init__(
         self,
