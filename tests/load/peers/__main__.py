@@ -24,7 +24,7 @@ from services.cli.up import quiet
 from services.local.stack import scratch_state_dir
 from tests.load import jobs, scale
 from tests.load.peers import installing, servers
-from tests.load.peers.installing import BUILD, ROOT, MissingError, Program, last_line
+from tests.load.peers.installing import BUILD, ROOT, NotRun, Program, last_line
 from tests.load.peers.measuring import CORES, STEPS
 from tests.load.peers.table import OURS, ratio, table
 from tests.load.rig import say
@@ -108,7 +108,7 @@ async def ours(executions: int) -> dict[str, Any]:
 
 
 async def theirs(name: str, kit: Kit, executions: int) -> dict[str, Any]:
-    """One run of a peer in its own environment, on fresh servers. Raises MissingError if it fails."""
+    """One run of a peer in its own environment, on fresh servers. Raises NotRun if it fails."""
     with scratch_state_dir() as folder:
         async with AsyncExitStack() as running:
             database = await running.enter_async_context(servers.postgres(folder, kit.postgres))
@@ -144,11 +144,12 @@ async def _measured(name: str, python: Path, environment: Mapping[str, str]) -> 
         try:
             said, _ = await asyncio.wait_for(process.communicate(), _LONGEST_S)
         except TimeoutError:
-            raise MissingError(f"it did not end within {_LONGEST_S:g} s; see {log}") from None
+            raise NotRun(f"it did not end within {_LONGEST_S:g} s; see {log}") from None
         finally:
             _end_group(process.pid)
+            await process.wait()
     if process.returncode:
-        raise MissingError(f"it failed: {last_line(log.read_text(errors='replace'))}; see {log}")
+        raise NotRun(f"it failed: {last_line(log.read_text(errors='replace'))}; see {log}")
     figures: dict[str, Any] = json.loads(said.decode().splitlines()[-1])
     return figures
 
@@ -168,7 +169,7 @@ def installed(names: Sequence[str]) -> tuple[dict[str, Kit], dict[str, Found]]:
         if name in PEERS:
             try:
                 kits[name] = PEERS[name].install()
-            except MissingError as missing:
+            except NotRun as missing:
                 found[name].skipped = str(missing)
                 say(f"{name}: skipped, {missing}")
     return kits, found
@@ -188,7 +189,7 @@ async def measure(names: Sequence[str], executions: int, rounds: int, out: Path)
                 else:
                     count = max(1, round(executions * PEERS[name].share))
                     run = await theirs(name, kits[name], count)
-            except MissingError as failed:
+            except NotRun as failed:
                 found[name].skipped = str(failed)
                 say(f"{name}: {failed}")
                 continue

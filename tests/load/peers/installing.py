@@ -18,12 +18,12 @@ from tests.load.rig import say
 ROOT: Final = Path(__file__).resolve().parents[3]
 BUILD: Final = ROOT / "build" / "peers"
 TEMPORAL: Final = "v1.31.0"
-_LONGEST_S: Final = 1800
+_LONGEST_S: Final = 3600
 _CONTRIB: Final = Path("/usr/share/postgresql")
 
 
-class MissingError(Exception):
-    """Something a peer needs cannot be had here; the message says what and why."""
+class NotRun(Exception):
+    """A peer cannot be installed or run here; the message says why, for the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def python(name: str) -> Path:
     uv = Path(sys.executable).with_name("uv")
     try:
         _run(str(uv), "pip", *options, "-p", str(interpreter))
-    except MissingError:
+    except NotRun:
         # uv does not read pip's configuration: where it cannot install, pip may.
         _run(str(interpreter), "-m", "pip", *options)
     mark.write_text(wanted)
@@ -71,7 +71,7 @@ def redis() -> Program:
 def _unpack(package: str, place: Path) -> None:
     """Debian's package with what this machine lacks of its dependencies, into `place`/root."""
     if not shutil.which("apt-get"):
-        raise MissingError(f"there is no {package} here, nor apt-get to fetch it with")
+        raise NotRun(f"there is no {package} here, nor apt-get to fetch it with")
     say(f"fetching {package} …")
     archives = place / "archives"
     (archives / "partial").mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ def temporal() -> Path:
         if (place / Path(package).name).exists():
             continue
         if not shutil.which("go"):
-            raise MissingError("there is no go here to build Temporal's server with")
+            raise NotRun("there is no go here to build Temporal's server with")
         say(f"temporal: building {package} {TEMPORAL} …")
         source = f"go.temporal.io/server/{package}@{TEMPORAL}"
         _run("nice", "-n", "15", "go", "install", source, environment={"GOBIN": str(place)})
@@ -101,12 +101,12 @@ def contrib_postgres() -> Path:
     folders = [Path("/usr/lib/postgresql", share.parents[1].name, "bin") for share in shares]
     found = [folder for folder in folders if (folder / "postgres").exists()]
     if not found:
-        raise MissingError("Temporal's schema needs a PostgreSQL with btree_gin, such as Debian's postgresql")
+        raise NotRun("Temporal's schema needs a PostgreSQL with btree_gin, such as Debian's postgresql")
     return max(found, key=lambda binaries: int(binaries.parent.name))
 
 
 def _run(*words: str, environment: dict[str, str] | None = None) -> None:
-    """Runs an installer. Raises MissingError with what it said last."""
+    """Runs an installer. Raises NotRun with what it said last."""
     try:
         subprocess.run(
             words,
@@ -119,9 +119,9 @@ def _run(*words: str, environment: dict[str, str] | None = None) -> None:
             env=os.environ | (environment or {}),
         )
     except subprocess.CalledProcessError as error:
-        raise MissingError(f"{Path(words[0]).name} failed: {last_line(error.stdout)}") from None
+        raise NotRun(f"{Path(words[0]).name} failed: {last_line(error.stdout)}") from None
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise MissingError(f"{Path(words[0]).name}: {error}") from None
+        raise NotRun(f"{Path(words[0]).name}: {error}") from None
 
 
 def last_line(said: str) -> str:

@@ -6,6 +6,7 @@ asynchronous workflows (a third to two thirds of it) and than its queues (a fift
 server, no conductor, warnings only. Its own clock includes a row per workflow, which a direct call makes.
 """
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -59,7 +60,7 @@ def _work(warm_up: Sequence[int], load: Sequence[int], ready: Callable[[], objec
             "name": "peer",
             "system_database_url": told().postgres,
             "application_version": "1",
-            "executor_id": f"process-{warm_up[0]}",
+            "executor_id": f"process-{os.getpid()}",
             "log_level": "WARNING",
         }
     )

@@ -15,7 +15,7 @@ import asyncpg
 from services.local.postgres import Postgres
 from services.local.reaper import wrapped
 from services.local.stack import listening
-from tests.load.peers.installing import MissingError, Program, last_line
+from tests.load.peers.installing import NotRun, Program, last_line
 
 HOST: Final = "127.0.0.1"
 POSTGRES: Final = {"shared_buffers": "2GB", "max_wal_size": "8GB"}
@@ -175,14 +175,14 @@ async def _schema(programs: Path, database: Postgres, name: str) -> None:
         )
         said, _ = await process.communicate()
         if process.returncode:
-            raise MissingError(f"Temporal's schema tool failed at {words[0]}: {last_line(said.decode())}")
+            raise NotRun(f"Temporal's schema tool failed at {words[0]}: {last_line(said.decode())}")
 
 
 @asynccontextmanager
 async def _running(
     words: Sequence[str], log: Path, port: int, environment: Mapping[str, str]
 ) -> AsyncIterator[None]:
-    """A server, once it listens. Raises MissingError with what it said last, if it never does."""
+    """A server, once it listens. Raises NotRun with what it said last, if it never does."""
     async with AsyncExitStack() as ending:
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
@@ -202,8 +202,8 @@ async def _running(
         yield
 
 
-def _not_started(name: str, log: Path) -> MissingError:
-    return MissingError(f"{name} did not start: {last_line(log.read_text(errors='replace'))}")
+def _not_started(name: str, log: Path) -> NotRun:
+    return NotRun(f"{name} did not start: {last_line(log.read_text(errors='replace'))}")
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
