@@ -3,10 +3,11 @@
 import asyncio
 import json
 import os
+import random
 import signal
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -15,26 +16,27 @@ import asyncpg
 from services.local.postgres import Postgres
 from services.local.reaper import wrapped
 from services.local.stack import listening
-from tests.load.peers.installing import NotRun, Program, last_line
+from tests.load.peers.installing import BUILD, NotRun, Program, last_line
 
 HOST: Final = "127.0.0.1"
 POSTGRES: Final = {"shared_buffers": "2GB", "max_wal_size": "8GB"}
 """Over the stack's durable settings; the same for every peer and for Wayfarer."""
+_PORTS: Final = range(20_000, 32_000)
 _READY_S: Final = 60.0
 _SHARDS: Final = 4
 _LIMIT: Final = 1_000_000
 
 
 def free_ports(count: int) -> list[int]:
-    """So many ports that nobody listens on, all different."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind((HOST, 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+    """So many ports that nobody listens on, below 32768: Temporal's schema keeps them in a smallint."""
+    found: list[int] = []
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((HOST, port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise NotRun(f"{count} ports between {_PORTS.start} and {_PORTS.stop} are not free")
 
 
 @asynccontextmanager
@@ -63,7 +65,7 @@ async def redis(folder: Path, program: Program) -> AsyncIterator[str]:
         "save": "",
     }
     words = [str(program.path), *(word for name, value in options.items() for word in (f"--{name}", value))]
-    async with _running(words, place / "log", port, program.environment):
+    async with _running(words, BUILD / "redis" / "log", port, program.environment):
         yield f"redis://{HOST}:{port}/0"
 
 
@@ -86,7 +88,7 @@ async def temporal(folder: Path, programs: Path, database: Postgres) -> AsyncIte
     dynamic.write_text(json.dumps({name: [{"value": value}] for name, value in _DYNAMIC.items()}))
     words = (str(programs / "server"), "--config-file", str(settings), "--allow-no-auth", "start")
     quiet = {"TEMPORAL_VERSION_CHECK_DISABLED": "1"}
-    async with _running(words, place / "log", ports[0], quiet):
+    async with _running(words, BUILD / "temporal" / "server.log", ports[0], quiet):
         yield f"{HOST}:{ports[0]}"
 
 
@@ -184,6 +186,7 @@ async def _running(
 ) -> AsyncIterator[None]:
     """A server, once it listens. Raises NotRun with what it said last, if it never does."""
     async with AsyncExitStack() as ending:
+        log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
                 *wrapped(signal.SIGTERM, words),
