@@ -1,7 +1,8 @@
 """Sends begun actions to their families and asks them about interrupted ones; worker.py owns it.
 
 Types whose effect commits in our own database go in large batches, two flights at a time. Types
-that wait for a provider fly more often and smaller, so that a slow one does not hold up the rest.
+that wait for a provider fly more often and smaller, so that a slow one does not hold up the rest; so do
+those of accounts that keep a family's data at a provider, once a result has said so.
 """
 
 from collections.abc import Callable, Iterable
@@ -24,6 +25,7 @@ from execution_engine.run import Run
 log = structlog.get_logger(__name__)
 _PROVIDER_FLIGHTS = 32
 _PROVIDER_BATCH = 50
+_ELSEWHERE_KEPT = 100_000
 
 
 @dataclass(slots=True, eq=False)
@@ -59,13 +61,15 @@ class Dispatch:
         self._ended = ended
         self._found = found
         self._sinks: dict[tuple[str, bool], Sink[Sending]] = {}
+        self._elsewhere: set[tuple[int, str]] = set()
         self._askers: dict[str, Sink[Asking]] = {}
 
     def send(self, begun: Iterable[tuple[Run, ActionStep]]) -> None:
         """Sends the attempts that these runs have open. Their begins must be durable."""
         ready: dict[tuple[str, bool], list[Sending]] = {}
         for run, step in begun:
-            key = (step.family, step.delivery_class is DeliveryClass.TX)
+            own = step.delivery_class is DeliveryClass.TX
+            key = (step.family, own and (run.account_id, step.family) not in self._elsewhere)
             if key in ready:
                 ready[key].append(Sending(run, step))
             else:
@@ -109,7 +113,9 @@ class Dispatch:
                 for indexed in results:
                     if indexed.index in waiting:
                         waiting.discard(indexed.index)
-                        ready.append((batch[indexed.index].run, wire.outcome(indexed.result)))
+                        run = batch[indexed.index].run
+                        self._learn(run.account_id, family, elsewhere=indexed.result.elsewhere)
+                        ready.append((run, wire.outcome(indexed.result)))
                 self._end(ready)
         except grpc.aio.AioRpcError as error:
             problem = f"{error.code().name}: {error.details()}"
@@ -118,6 +124,14 @@ class Dispatch:
             problem = f"no executor family {family} is configured"
         if waiting:
             self._end([(batch[index].run, Unreachable(problem)) for index in sorted(waiting)])
+
+    def _learn(self, account_id: int, family: str, *, elsewhere: bool) -> None:
+        if elsewhere:
+            if len(self._elsewhere) >= _ELSEWHERE_KEPT:
+                self._elsewhere.clear()
+            self._elsewhere.add((account_id, family))
+        elif self._elsewhere:
+            self._elsewhere.discard((account_id, family))
 
     def _end(self, outcomes: list[tuple[Run, Outcome]]) -> None:
         for run, outcome in outcomes:

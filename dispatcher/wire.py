@@ -75,7 +75,7 @@ def outcome(result: pb.ActionResult) -> Outcome:
             retry_after = _seconds(result.retry_after) if result.HasField("retry_after") else None
             if result.failure.code == "IN_FLIGHT":
                 return InFlight(retry_after or 1.0)
-            return Failed(_failure(result), certainty, retry_after, result.contact_changes)
+            return Failed(_failure(result), certainty, retry_after, result.contact_changes, result.final)
         case _:
             failure = Failure(
                 ErrorClass.INDETERMINATE, "wayfarer", "RUBBISH_RESULT", "the executor's result has no outcome"

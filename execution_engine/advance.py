@@ -147,7 +147,8 @@ class _Mover(Walk):
     def _failed(self, event: Failed) -> None:
         run, step, failure = self.run, self._action(), event.failure
         self.result.contact_changes = event.contact_changes
-        if event.certainty is Certainty.INDETERMINATE and step.delivery_class in _NEVER_TWICE:
+        once = event.final or step.delivery_class in _NEVER_TWICE
+        if event.certainty is Certainty.INDETERMINATE and once:
             self._ended(LogEvent.ACTION_FAILED, OutcomeCode.UNKNOWN, failure)
             self._decide_unknown()
             return

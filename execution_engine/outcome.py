@@ -62,6 +62,8 @@ class Failed:
     certainty: Certainty
     retry_after_s: float | None = None
     contact_changes: bytes = b""
+    final: bool = False
+    """An INDETERMINATE effect must not be tried again, whatever the type's delivery class."""
 
 
 @dataclass(frozen=True, slots=True)

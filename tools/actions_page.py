@@ -75,6 +75,7 @@ def _section(one: pb.ActionType) -> str:
 def _facts(one: pb.ActionType) -> Iterator[tuple[str, str]]:
     key = f", for {_seconds(one.key_window.ToSeconds())}" if one.HasField("key_window") else ""
     yield "delivery", f"{DELIVERY[one.delivery_class]}{key}"
+    yield "kept elsewhere", one.elsewhere
     yield "timeout", _seconds(one.default_timeout.ToSeconds())
     yield "retries", str(one.default_max_retries)
     yield "rate lanes", _codes(one.lanes)

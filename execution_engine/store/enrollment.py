@@ -25,7 +25,6 @@ from execution_engine.model import (
     BlockedOn,
     ExecutionView,
     LogEvent,
-    OutcomeCode,
     Priority,
     Reentry,
     Status,
@@ -37,10 +36,8 @@ from execution_engine.store.sql import statement
 
 _LOCK_GATES = statement("lock_gates")
 _ENROLLED_BEFORE = statement("enrolled_before")
-_TAKE = statement("take_enrollments")
-_INSERT = statement("insert_executions")
-_INSERT_LOG = statement("insert_log")
-_WORKFLOWS = """SELECT workflow_id, status, published_version, reentry FROM workflow
+_ENROLL = statement("enroll")
+_WORKFLOWS = """SELECT wf_now() AS now, workflow_id, status, published_version, reentry FROM workflow
 WHERE account_id = $1 AND workflow_id = ANY ($2::uuid[])"""
 
 
@@ -95,11 +92,13 @@ async def enroll(
 
     Runs inside the caller's transaction, which must be bound to the account.
     """
-    now: datetime = await connection.fetchval("SELECT wf_now()")
     workflows = {
         row["workflow_id"]: row
         for row in await connection.fetch(_WORKFLOWS, account_id, list({s.workflow_id for s in starts}))
     }
+    if not workflows:
+        return [NotFound("workflow", str(start.workflow_id)) for start in starts]
+    now: datetime = next(iter(workflows.values()))["now"]
     gates = {
         row["contact_id"]: row
         for row in await connection.fetch(_LOCK_GATES, account_id, list({s.contact_id for s in starts}))
@@ -205,22 +204,10 @@ def _input(start: Start) -> bytes:
 async def _insert(
     connection: asyncpg.Connection, account_id: int, candidates: list[_Candidate], now: datetime
 ) -> None:
-    ids = [c.execution_id for c in candidates]
-    taken = await connection.fetch(
-        _TAKE,
+    taken = await connection.fetchval(
+        _ENROLL,
         account_id,
-        [c.start.workflow_id for c in candidates],
-        [c.start.contact_id for c in candidates],
-        [c.start.entry_key for c in candidates],
-        ids,
-    )
-    if len(taken) != len(ids):
-        # The gate's lock rules this out; if it ever happens, no execution may be made.
-        raise RuntimeError("an enrolment was taken by another transaction under the gate's lock")
-    await connection.execute(
-        _INSERT,
-        account_id,
-        ids,
+        [c.execution_id for c in candidates],
         [c.start.workflow_id for c in candidates],
         [c.start.contact_id for c in candidates],
         [c.version for c in candidates],
@@ -228,26 +215,12 @@ async def _insert(
         [c.hash for c in candidates],
         now,
         [c.sealed for c in candidates],
+        [c.start.entry_key for c in candidates],
+        LogEvent.EXECUTION_STARTED,
     )
-    count = len(candidates)
-    await connection.execute(
-        _INSERT_LOG,
-        [account_id] * count,
-        ids,
-        [1] * count,
-        [1] * count,
-        [LogEvent.EXECUTION_STARTED] * count,
-        [""] * count,
-        [""] * count,
-        [0] * count,
-        [0] * count,
-        [None] * count,
-        [now] * count,
-        [OutcomeCode.NONE] * count,
-        [""] * count,
-        [None] * count,
-        [c.hash for c in candidates],
-    )
+    if taken != len(candidates):
+        # The gate's lock rules this out; if it ever happens, no execution may be made.
+        raise RuntimeError("an enrolment was taken by another transaction under the gate's lock")
 
 
 def _view(account_id: int, candidate: _Candidate, now: datetime) -> ExecutionView:

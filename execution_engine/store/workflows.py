@@ -1,7 +1,7 @@
 """Workflows and their versions; the API's WorkflowService uses it. Documents are sealed at rest."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,8 @@ _COLUMNS = """workflow_id, key, name, status, published_version, draft_steps, cr
 _BY_KEY = f"SELECT {_COLUMNS}, draft_sealed FROM workflow WHERE account_id = $1 AND key = $2"
 _BY_ID = f"SELECT {_COLUMNS}, draft_sealed FROM workflow WHERE account_id = $1 AND workflow_id = $2"
 _LOCK = " FOR NO KEY UPDATE"
+_NAMED = """SELECT workflow_id, key FROM workflow
+WHERE account_id = $1 AND (workflow_id = ANY ($2::uuid[]) OR key = ANY ($3::text[]))"""
 _PAGE = f"""SELECT {_COLUMNS}, NULL::bytea AS draft_sealed FROM workflow
 WHERE account_id = $1 AND ($2::smallint IS NULL OR status = $2) AND ($3::uuid IS NULL OR workflow_id < $3)
 ORDER BY workflow_id DESC LIMIT $4"""
@@ -85,6 +87,18 @@ async def find(
     if row is None:
         raise NotFound("workflow", name)
     return _view(row, vault, account_id)
+
+
+async def named(
+    connection: asyncpg.Connection, account_id: int, names: Collection[str]
+) -> dict[str, tuple[UUID, str]]:
+    """Id and key of the workflows of these names, each an id or a key; others are left out."""
+    ids = {name: _as_id(name) for name in names}
+    rows = await connection.fetch(_NAMED, account_id, [i for i in ids.values() if i is not None], list(names))
+    by_id = {row["workflow_id"]: (row["workflow_id"], row["key"]) for row in rows}
+    by_key = {row["key"]: (row["workflow_id"], row["key"]) for row in rows}
+    found = {name: by_id.get(ids[name]) or by_key.get(name) for name in names}
+    return {name: one for name, one in found.items() if one is not None}
 
 
 def _as_id(name: str) -> UUID | None:

@@ -23,6 +23,7 @@ from services.runtime.errors import violations_of
 FAMILY_OF: Final = {
     **dict.fromkeys(("email", "sms", "voice", "messenger"), "communication"),
     "courses": "membership",
+    "crm": "crm",
     **dict.fromkeys(("slack", "notify_webhook"), "internal"),
 }
 """Which family acts through the providers of a channel, and is asked about them."""

@@ -18,7 +18,7 @@ from execution_engine.store.accounts import account_transaction
 from execution_engine.store.enrollment import Duplicate, Enrolled, Start, enroll
 from execution_engine.store.hints import HintSender
 from execution_engine.store.requests import RequestKey
-from execution_engine.store.workflows import Outlines, WorkflowView
+from execution_engine.store.workflows import Outlines
 from services.execution_api import convert
 
 Answer = pb.StartExecutionResponse | Exception
@@ -73,21 +73,28 @@ class _Flight:
         self._outlines = outlines
         self._account_id = account_id
         self._batch = batch
-        self._found: dict[str, WorkflowView | NotFound] = {}
         self._keys: dict[UUID, str] = {}
         self.answers: list[Answer | None] = [None] * len(batch)
 
     async def run(self, connection: asyncpg.Connection) -> None:
         """Recalls, starts, remembers."""
         twins = await self._recall(connection)
+        open_ones = [
+            (place, asked)
+            for place, asked in enumerate(self._batch)
+            if self.answers[place] is None and place not in twins
+        ]
+        found = await workflows.named(
+            connection, self._account_id, {asked.workflow for _, asked in open_ones}
+        )
+        self._keys = dict(found.values())
         starts: list[tuple[int, Start]] = []
-        for place, asked in enumerate(self._batch):
-            if self.answers[place] is None and place not in twins:
-                target = await self._resolve(connection, asked.workflow)
-                if isinstance(target, NotFound):
-                    self.answers[place] = target
-                else:
-                    starts.append((place, replace(asked.start, workflow_id=target.workflow_id)))
+        for place, asked in open_ones:
+            if asked.workflow in found:
+                workflow_id, _ = found[asked.workflow]
+                starts.append((place, replace(asked.start, workflow_id=workflow_id)))
+            else:
+                self.answers[place] = NotFound("workflow", asked.workflow)
         results = await enroll(connection, self._vault, self._account_id, [start for _, start in starts])
         for (place, _), result in zip(starts, results, strict=True):
             self.answers[place] = await self._answer(connection, result)
@@ -123,17 +130,6 @@ class _Flight:
             else:
                 self._claimed.append((key, place))
         return twins
-
-    async def _resolve(self, connection: asyncpg.Connection, name: str) -> WorkflowView | NotFound:
-        if name not in self._found:
-            try:
-                view = await workflows.find(connection, self._vault, self._account_id, name)
-            except NotFound as error:
-                self._found[name] = error
-            else:
-                self._found[name] = view
-                self._keys[view.workflow_id] = view.key
-        return self._found[name]
 
     async def _answer(
         self, connection: asyncpg.Connection, result: Enrolled | Duplicate | WayfarerError

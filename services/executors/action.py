@@ -170,6 +170,8 @@ class Failed:
     """As in Succeeded."""
     constant: bool = False
     """As in Succeeded."""
+    final: bool = False
+    """Set on an INDETERMINATE one that must not be tried again, whatever its type's delivery class."""
     needs_reauthorisation: bool = False
     """Set if the provider refuses the account's credentials, so that all that follows would fail as well."""
     private: bool = False
@@ -216,6 +218,10 @@ class ActionDefinition(Generic[ConfigT, ToolsT]):
 
     Calls come ordered by (account, contact, key), all of one type; a Failed result must leave no trace.
     """
+    elsewhere: Run[ConfigT, ToolsT] | None = None
+    """For TX, beside `apply`: how it is done for accounts that keep the data at a provider (elsewhere.py)."""
+    elsewhere_summary: str = ""
+    """What such accounts get, and how surely."""
     find: Find[ToolsT] | None = None
     """Asks the provider what became of an effect that is UNKNOWN, or was PENDING; Reconcile calls it.
 
@@ -251,7 +257,9 @@ class ActionDefinition(Generic[ConfigT, ToolsT]):
                 (not self.summary, "there is no summary"),
                 ((self.delivery is DeliveryClass.TX) != (self.apply is not None), "TX goes with apply"),
                 ((self.run is None) == (self.apply is None), "it needs one of run and apply"),
-                (self.find is not None and self.run is None, "find goes with run"),
+                (self.elsewhere is not None and self.apply is None, "elsewhere goes with apply"),
+                ((self.elsewhere is None) != (not self.elsewhere_summary), "elsewhere goes with its summary"),
+                (self.find is not None and self.outside is None, "find goes with run or elsewhere"),
                 (
                     (self.delivery is DeliveryClass.KEYED) != (self.key_window is not None),
                     "KEYED goes with key_window",
@@ -263,6 +271,11 @@ class ActionDefinition(Generic[ConfigT, ToolsT]):
         ]
         if faults:
             raise DefinitionError(f"action {self.name!r}: {'; '.join(faults)}")
+
+    @property
+    def outside(self) -> Run[ConfigT, ToolsT] | None:
+        """How it is done outside our own databases, if it ever is."""
+        return self.run or self.elsewhere
 
 
 def succeeded(

@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from wayfarer.action.v1.action_executor_pb2_grpc import add_ActionExecutorServicer_to_server
 from wayfarer.action.v1.provider_service_pb2_grpc import add_ProviderServiceServicer_to_server
 
+from services.executors.elsewhere import Elsewhere
 from services.executors.find import Finder
 from services.executors.ledger import Ledger
 from services.executors.measure import ExecutorMetrics
@@ -97,6 +98,8 @@ class Parts(NamedTuple):
     """By channel: who reads what comes back from links of our own."""
     accounts: ProviderAccounts | None = None
     """The family's view of provider accounts, if its actions have one; else the runtime makes it."""
+    elsewhere: Elsewhere | None = None
+    """Which accounts keep at a provider what TX actions would write here; None: no account does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +170,7 @@ async def open_family(
         Reconciler(ledger, codec, Finder(registry, parts.tools)),
         ExecutorMetrics(measured, lambda: outbound.under_way),
         parts.tools,
+        parts.elsewhere,
     )
     accounts = parts.accounts or ProviderAccounts(pool, keyring)
     providers = ProviderServicer(accounts, parts.providers, parts.own_callbacks)

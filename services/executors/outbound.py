@@ -163,8 +163,8 @@ class Outbound:
 
     async def _outcome(self, item: Item) -> Result:
         """Make the attempt within its budget; whatever happens becomes a result."""
-        call, run = item.call, item.definition.run
-        assert run is not None  # not TX
+        call, run = item.call, item.definition.outside
+        assert run is not None  # not TX, or diverted
         try:
             async with asyncio.timeout_at(call.deadline) as budget:
                 async with self._places:
@@ -196,6 +196,8 @@ class Outbound:
 
     def _land(self, flight: Flight, result: action_pb2.ActionResult) -> None:
         self._flights.pop(flight.item.call.key, None)
+        if flight.item.definition.run is None:
+            result = _elsewhere(result)
         if not flight.result.done():
             flight.result.set_result(result)
 
@@ -212,6 +214,14 @@ class Outbound:
         joined.CopyFrom(result)
         joined.replayed = True
         deliver([Answer(item.place, joined)])
+
+
+def _elsewhere(result: action_pb2.ActionResult) -> action_pb2.ActionResult:
+    """Mark a result as that of a diverted action; constants are shared, so a copy of it."""
+    marked = action_pb2.ActionResult()
+    marked.CopyFrom(result)
+    marked.elsewhere = True
+    return marked
 
 
 def _stopped(code: str) -> Failed:

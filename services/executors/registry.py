@@ -112,6 +112,7 @@ def _described(family: str, one: AnyDefinition) -> action_pb2.ActionType:
         lanes=one.lanes,
         emits=one.emits,
         channel=one.channel,
+        elsewhere=one.elsewhere_summary,
         version=one.version,
     )
     described.default_timeout.FromTimedelta(one.timeout)

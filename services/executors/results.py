@@ -159,6 +159,7 @@ def _failed(result: Failed, family: str) -> tuple[LedgerState, action_pb2.Action
         certainty=action_pb2.Certainty.ValueType(result.certainty),
         contact_changes=result.contact_changes,
         provider_refs=dict(result.refs),
+        final=result.final,
     )
     _explain(message, result.provider or family, result.code, result.message)
     message.failure.error_class = int(result.error_class)  # type: ignore[assignment]

@@ -15,6 +15,7 @@ from wayfarer.action.v1.action_executor_pb2_grpc import ActionExecutorServicer
 
 from services.executors.action import Call, EffectKey, NotExaminedError
 from services.executors.config_faults import as_written, config_faults
+from services.executors.elsewhere import Elsewhere
 from services.executors.intake import Answer, Batch, Intake, RefusedError
 from services.executors.measure import ExecutorMetrics
 from services.executors.outbound import Outbound
@@ -41,6 +42,7 @@ class Executor(ActionExecutorServicer):
         reconciler: Reconciler,
         metrics: ExecutorMetrics,
         tools: object,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
         self._registry = registry
         self._tools = tools
@@ -49,6 +51,7 @@ class Executor(ActionExecutorServicer):
         self._outbound = outbound
         self._reconciler = reconciler
         self._metrics = metrics
+        self._elsewhere = elsewhere
         self._work: set[asyncio.Task[Any]] = set()  # strong references: a task nobody holds may vanish
 
     async def Describe(self, request: wire.DescribeRequest, context: Context) -> wire.DescribeResponse:
@@ -115,6 +118,8 @@ class Executor(ActionExecutorServicer):
         if batch.refused:
             self._metrics.refused(batch.refused)
             yield batch.refused
+        if self._elsewhere is not None and batch.transactional:
+            batch = await self._elsewhere.divert(batch)
         if batch.transactional and not batch.outbound:  # the hot path: no queue, one answer
             yield await self._transact(batch)
             return

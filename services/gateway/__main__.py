@@ -1,4 +1,4 @@
-"""Entry point `python -m services.gateway`: HTTP for providers' callbacks and recipients' clicks."""
+"""Entry point `python -m services.gateway`: the HTTP API, providers' callbacks and recipients' clicks."""
 
 import asyncio
 import contextlib
@@ -19,6 +19,8 @@ from dispatcher.intake import Intake
 from execution_engine.store.hints import DUE, HintSender
 from execution_engine.store.workflows import Outlines
 from services.gateway.callbacks import Callbacks
+from services.gateway.rest import documentation
+from services.gateway.rest.api import Api
 from services.runtime import metrics
 from services.runtime.config import HostPort, host_port, integer, number, path, setting, text
 from services.runtime.database import open_pool
@@ -38,6 +40,7 @@ class Settings:
     communication: HostPort = setting(
         "WAYFARER_COMMUNICATION_TARGET", host_port, help="The family that sends messages."
     )
+    api: HostPort = setting("WAYFARER_API_TARGET", host_port, help="The public gRPC services.")
     public_url: str = setting("WAYFARER_PUBLIC_URL", text, help="Where the world reaches this process.")
     metrics_port: int = setting("WAYFARER_METRICS_PORT", integer(0, 65535), default=0, help="0 for none.")
     log_level: str = setting("WAYFARER_LOG_LEVEL", text, default="INFO", help="Lowest level logged.")
@@ -55,9 +58,11 @@ async def main(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -
     )
     durations = RpcDurations("client", registry)
     family = await stack.enter_async_context(open_channel(settings.communication, durations=durations))
+    api = await stack.enter_async_context(open_channel(settings.api, durations=durations))
     due = await stack.enter_async_context(HintSender(pool, DUE))
     callbacks = Callbacks(pool, vault, Intake(pool, vault, Outlines(vault), due), family, settings.public_url)
-    application = Starlette(routes=[Route("/healthz", _healthy), *callbacks.routes()])
+    rest = (*Api(api, stop).routes(), *documentation.routes())
+    application = Starlette(routes=[Route("/healthz", _healthy), *callbacks.routes(), *rest])
     await stack.enter_async_context(_served(application, settings.listen))
     await stop.wait()
 

@@ -105,7 +105,11 @@ class Postgres:
     async def __aenter__(self) -> Self:
         """Returns once the server accepts connections. Raises PostgresError."""
         async with AsyncExitStack() as opening:
-            self._bin: Path = self._binaries or await asyncio.to_thread(reachable_binaries, self._user)
+            self._bin = (
+                await asyncio.to_thread(reachable_binaries, self._user)
+                if self._binaries is None
+                else self._binaries
+            )
             make_folder(self.data_dir.parent)
             make_folder(self.log_file.parent)
             try:

@@ -34,7 +34,7 @@ class Processes:
 
     @property
     def gateway_url(self) -> str:
-        """Where providers' callbacks and recipients' clicks come in."""
+        """Where the HTTP API is, and where callbacks and clicks come in."""
         return f"http://{HOST}:{self.ports.gateway}"
 
     def all(self) -> Iterator[Process]:
@@ -133,6 +133,7 @@ class Processes:
                 "WAYFARER_DATABASE_URL": self.prepared.dsns["wayfarer_api"],
                 "WAYFARER_LISTEN": f"{HOST}:{ports.gateway}",
                 "WAYFARER_COMMUNICATION_TARGET": f"{HOST}:{ports.executor('communication')}",
+                "WAYFARER_API_TARGET": f"{HOST}:{ports.api}",
                 "WAYFARER_PUBLIC_URL": self.gateway_url,
                 "WAYFARER_METRICS_PORT": str(ports.gateway_metrics),
             },

@@ -7,6 +7,7 @@ import asyncpg
 from pydantic import Field, StringConstraints
 
 from services.executors.action import ActionConfig, ActionDefinition, Call, DeliveryClass, Result, succeeded
+from services.executors.crm.carrying import Carrier
 from services.executors.crm.contacts import contact_of
 from services.executors.crm.desk import Desk
 from services.executors.crm.fields import Title
@@ -43,6 +44,8 @@ async def apply(connection: asyncpg.Connection, calls: Sequence[Call[Config]], d
     return results
 
 
+_CARRIER: Final = Carrier("add_note", Config)
+
 ACTION: Final = ActionDefinition(
     name="add_note",
     summary="Writes a note about the contact.",
@@ -50,6 +53,12 @@ ACTION: Final = ActionDefinition(
     sample={"title": "Call", "body": "Asked for an offer.", "pinned": False},
     delivery=DeliveryClass.TX,
     apply=apply,
+    elsewhere=_CARRIER.run,
+    elsewhere_summary=(
+        "LeadConnector: POST /contacts/{id}/notes, its body marked; looked for by the mark before a repeat"
+    ),
+    find=_CARRIER.find,
+    lanes=("crm",),
     sensitive_fields=("title", "body"),
     emits={"note_added": "title"},
     max_batch=500,

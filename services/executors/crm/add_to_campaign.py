@@ -9,6 +9,7 @@ from pydantic import Field
 
 from services.executors.action import ActionConfig, ActionDefinition, Call, DeliveryClass, Result, succeeded
 from services.executors.crm.campaigns import Enrolment
+from services.executors.crm.carrying import Carrier
 from services.executors.crm.contacts import contact_of
 from services.executors.crm.desk import Desk
 from services.executors.crm.fields import Key
@@ -70,6 +71,8 @@ def _told(enrolment: Enrolment, *, changed: bool) -> Result:
     return succeeded({"enrolment_id": str(enrolment.enrolment_id), "changed": changed})
 
 
+_CARRIER: Final = Carrier("add_to_campaign", Config)
+
 ACTION: Final = ActionDefinition(
     name="add_to_campaign",
     summary="Puts the contact into a campaign.",
@@ -77,6 +80,13 @@ ACTION: Final = ActionDefinition(
     sample={"campaign": "spring"},
     delivery=DeliveryClass.TX,
     apply=apply,
+    elsewhere=_CARRIER.run,
+    elsewhere_summary=(
+        "LeadConnector: POST /contacts/{id}/workflow/{id} or /campaigns/{id}, by settings.workflows"
+        " and settings.campaigns; at most once, as it does not tell who is in one"
+    ),
+    find=_CARRIER.find,
+    lanes=("crm",),
     emits={"campaign_joined": "campaign"},
     max_batch=500,
 )

@@ -1,12 +1,14 @@
 """Whose e-mail address or phone number it is, by keyed hashes; create_contact asks, all who know tell.
 
-The addresses themselves are the orchestrator's. The same address may be several contacts'.
+The same address may be several contacts'. The addresses themselves are the orchestrator's; they are kept here
+sealed, for accounts whose crm is at a provider, who knows contacts by them.
 """
 
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from dataclasses import dataclass, field
+from typing import Final
 
 import asyncpg
 
@@ -15,15 +17,19 @@ from services.executors.crm.statements import own
 from services.runtime.keyring import Keyring
 
 _PURPOSE: Final = "crm.address"
+_TEXT_PURPOSE: Final = "crm.address_text"
 
 
-class Address(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Address:
     """An address as it is compared."""
 
     account_id: int
     kind: str
     """email or phone."""
     mac: bytes
+    text: str = field(compare=False, repr=False, default="")
+    """As it was written."""
 
 
 class Addresses:
@@ -35,12 +41,20 @@ class Addresses:
         self._get = own("get_addresses")
         self._put = own("put_addresses")
         self._drop = own("drop_addresses")
+        self._read = own("read_addresses")
 
     def of(self, account_id: int, kind: str, text: str) -> Address:
         """Give an address as it is compared: letters' case does not count."""
         key = self._keyring.mac_key(_PURPOSE, account_id)
         told = f"{kind}|{text.strip().casefold()}".encode()
-        return Address(account_id, kind, hmac.digest(key, told, hashlib.sha256))
+        return Address(account_id, kind, hmac.digest(key, told, hashlib.sha256), text.strip())
+
+    async def read(self, connection: asyncpg.Connection, key: ContactKey) -> dict[str, str]:
+        """Give a contact's addresses by kind, as they were written."""
+        return {
+            row["kind"]: self._keyring.open(_TEXT_PURPOSE, key[0], row["text_sealed"]).decode()
+            for row in await connection.fetch(self._read, *key)
+        }
 
     async def owners(
         self, connection: asyncpg.Connection, addresses: Sequence[Address]
@@ -67,6 +81,7 @@ class Addresses:
                 [key[1] for key, _ in rows],
                 [one.kind for _, one in rows],
                 [one.mac for _, one in rows],
+                [self._keyring.seal(_TEXT_PURPOSE, one.account_id, one.text.encode()) for _, one in rows],
             )
 
     async def replace(

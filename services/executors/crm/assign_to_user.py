@@ -6,7 +6,7 @@ records the effect: a delivery repeated finds the recorded user, and one rolled 
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import asyncpg
 from pydantic import Field, StringConstraints, model_validator
@@ -17,10 +17,12 @@ from services.executors.action import (
     Call,
     DeliveryClass,
     Failed,
+    JsonObject,
     Result,
     succeeded,
 )
 from services.executors.crm import assignment
+from services.executors.crm.carrying import Carrier
 from services.executors.crm.contacts import contact_of
 from services.executors.crm.desk import Desk
 from services.executors.crm.fields import Key
@@ -101,6 +103,25 @@ async def apply(connection: asyncpg.Connection, calls: Sequence[Call[Config]], d
     return results
 
 
+async def _decided(connection: asyncpg.Connection, call: Call[Config], desk: Desk) -> Failed | JsonObject:
+    """Choose for one call and take its turn; nothing else is written."""
+    owners = await desk.contacts.locked(connection, [call])
+    users = await desk.users.locked(connection, _concerned([call], owners))
+    (plan,) = _plans([call], owners, users)
+    if isinstance(plan, Failed):
+        return plan
+    takes_turn = plan and call.config.strategy in _TAKES_TURNS
+    turns = await desk.users.take_turns(connection, {_turn_key(call): 1} if takes_turn else {})
+    owned = {key: user.owned for key, user in users.items()}
+    return {"user_id": _choose(call, plan, owned, turns) if plan else None}
+
+
+def _as_decided(config: Config, plan: Mapping[str, Any]) -> Config:
+    """Name the one who was chosen."""
+    chosen = plan["user_id"]
+    return config if chosen is None else Config(user_ids=(chosen,))
+
+
 def _concerned(
     calls: Sequence[Call[Config]], owners: Mapping[ContactKey, str | None]
 ) -> set[tuple[int, str]]:
@@ -169,6 +190,8 @@ def _move(owned: dict[UserKey, int], account_id: int, previous: str | None, chos
         owned[account_id, chosen] += 1
 
 
+_CARRIER: Final = Carrier("assign_to_user", Config, apply, _decided, _as_decided)
+
 ACTION: Final = ActionDefinition(
     name="assign_to_user",
     summary="Gives the contact to a user, who owns it from then on.",
@@ -176,6 +199,13 @@ ACTION: Final = ActionDefinition(
     sample={"user_ids": ["ada", "bob"], "strategy": "round_robin"},
     delivery=DeliveryClass.TX,
     apply=apply,
+    elsewhere=_CARRIER.run,
+    elsewhere_summary=(
+        "LeadConnector: chosen among our users, then PUT /contacts/{id} with assignedTo by "
+        "settings.users; at least once, of the same user"
+    ),
+    find=_CARRIER.find,
+    lanes=("crm",),
     emits={"owner_assigned": "user_id"},
     max_batch=500,
 )

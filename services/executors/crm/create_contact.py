@@ -23,6 +23,7 @@ from services.executors.action import (
     succeeded,
 )
 from services.executors.crm.addresses import Address, Addresses
+from services.executors.crm.carrying import Carrier
 from services.executors.crm.desk import Desk
 from services.executors.crm.fields import FIELD_NAME, MESSENGER_ID, Name, Phone, Tag, TimeZone
 from services.executors.crm.ids import ContactKey, id_of_effect
@@ -157,6 +158,8 @@ def _told(call: Call[Config], one: Placed | Failed, added: list[str]) -> Result:
     return succeeded(output, contact_changes={"create": create})
 
 
+_CARRIER: Final = Carrier("create_contact", Config, apply, of_other=True)
+
 ACTION: Final = ActionDefinition(
     name="create_contact",
     summary="Makes a contact, or finds and updates the one of that address.",
@@ -164,6 +167,13 @@ ACTION: Final = ActionDefinition(
     sample={"email": "ada@example.com", "first_name": "Ada", "tags": ["lead"], "fields": {"plan": "pro"}},
     delivery=DeliveryClass.TX,
     apply=apply,
+    elsewhere=_CARRIER.run,
+    elsewhere_summary=(
+        "LeadConnector: POST /contacts/ or, if search/duplicate finds it, PUT /contacts/{id}; "
+        "looked for before a repeat"
+    ),
+    find=_CARRIER.find,
+    lanes=("crm",),
     sensitive_fields=("email", "phone", "first_name", "last_name", "fields"),
     max_batch=200,
 )

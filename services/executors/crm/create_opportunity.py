@@ -16,6 +16,7 @@ from services.executors.action import (
     Result,
     succeeded,
 )
+from services.executors.crm.carrying import Carrier
 from services.executors.crm.contacts import contact_of
 from services.executors.crm.desk import Desk
 from services.executors.crm.fields import AssignedTo, Key, Status, Title, Value
@@ -116,6 +117,8 @@ def _told(one: Opportunity, *, created: bool) -> Result:
     )
 
 
+_CARRIER: Final = Carrier("create_opportunity", Config)
+
 ACTION: Final = ActionDefinition(
     name="create_opportunity",
     summary="Opens an opportunity for the contact.",
@@ -123,6 +126,13 @@ ACTION: Final = ActionDefinition(
     sample={"pipeline": "sales", "stage": "new", "name": "Pro plan", "value": 99.9, "currency": "EUR"},
     delivery=DeliveryClass.TX,
     apply=apply,
+    elsewhere=_CARRIER.run,
+    elsewhere_summary=(
+        "LeadConnector: POST /opportunities/, by settings.pipelines, currency and source left out; "
+        "looked for by name before a repeat"
+    ),
+    find=_CARRIER.find,
+    lanes=("crm",),
     sensitive_fields=("name",),
     emits={"opportunity_created": "pipeline"},
     max_batch=500,

@@ -16,6 +16,7 @@ from services.executors.action import (
     Result,
     succeeded,
 )
+from services.executors.crm.carrying import Carrier
 from services.executors.crm.contacts import contact_of
 from services.executors.crm.desk import Desk
 from services.executors.crm.fields import AssignedTo, Title
@@ -96,6 +97,8 @@ def _told(task: Task, due_at: datetime) -> Result:
     )
 
 
+_CARRIER: Final = Carrier("create_task", Config)
+
 ACTION: Final = ActionDefinition(
     name="create_task",
     summary="Gives somebody a task about the contact.",
@@ -103,6 +106,13 @@ ACTION: Final = ActionDefinition(
     sample={"title": "Call back", "due_in": {"amount": 1, "unit": "days"}, "priority": "high"},
     delivery=DeliveryClass.TX,
     apply=apply,
+    elsewhere=_CARRIER.run,
+    elsewhere_summary=(
+        "LeadConnector: POST /contacts/{id}/tasks, its body marked, priority left out; looked for "
+        "by the mark before a repeat"
+    ),
+    find=_CARRIER.find,
+    lanes=("crm",),
     sensitive_fields=("title", "body"),
     emits={"task_created": "title"},
     max_batch=500,

@@ -15,6 +15,9 @@ Key = Annotated[
 ]
 """What an account names its users, pipelines, stages and campaigns by."""
 
+TheirId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+"""What a provider names its own things by."""
+
 Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
 
 

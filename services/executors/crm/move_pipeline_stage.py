@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from typing import Annotated, Final, Literal
 
 import asyncpg
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from services.executors.action import ActionConfig, ActionDefinition, Call, DeliveryClass, Result, succeeded
 from services.executors.crm.board import Board, Moved, Order
+from services.executors.crm.carrying import Carrier
 from services.executors.crm.contacts import contact_of
 from services.executors.crm.desk import Desk
 from services.executors.crm.fields import Key, Status, Title, Value
@@ -16,6 +17,8 @@ from services.executors.crm.ids import new_ids
 from services.executors.crm.opportunities import Opportunity
 from services.executors.crm.pipelines import Stages, stage_fault
 from services.executors.crm.refusals import CONTACT_NOT_FOUND, OPPORTUNITY_NOT_FOUND
+
+_TheirOwn = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{16,64}$")]
 
 
 class Config(ActionConfig):
@@ -28,7 +31,8 @@ class Config(ActionConfig):
         Field(description="Which of the contact's open ones in the pipeline; latest_open if left out."),
     ] = None
     opportunity_id: Annotated[
-        uuid.UUID | None, Field(description="Instead of a selector: this one, of whatever status.")
+        uuid.UUID | _TheirOwn | None,
+        Field(description="Instead of a selector: this one, of whatever status.", union_mode="left_to_right"),
     ] = None
     allow_backward: Annotated[
         bool, Field(description="Move to an earlier stage too; else that succeeds and changes nothing.")
@@ -56,7 +60,7 @@ async def apply(connection: asyncpg.Connection, calls: Sequence[Call[Config]], d
     stages = await desk.pipelines.stages(
         connection, [(call.key.account_id, call.config.pipeline) for call in calls]
     )
-    named = [name for call in calls if (name := call.config.opportunity_id) is not None]
+    named = [name for call in calls if isinstance(name := call.config.opportunity_id, uuid.UUID)]
     board = Board(await desk.opportunities.standing(connection, list(known), named))
     results: list[Result] = []
     for call, new_id in zip(calls, new_ids(len(calls)), strict=True):
@@ -87,7 +91,8 @@ def _selected(call: Call[Config], board: Board) -> list[Opportunity]:
     """Give what is to be moved, latest first."""
     key, config = contact_of(call), call.config
     if config.opportunity_id is not None:
-        one = board.one_of(key, config.pipeline, config.opportunity_id)
+        name = config.opportunity_id
+        one = board.one_of(key, config.pipeline, name) if isinstance(name, uuid.UUID) else None
         return [one] if one is not None else []
     latest_first = board.open_of(key, config.pipeline)[::-1]
     return latest_first if config.selector == "all_open" else latest_first[:1]
@@ -124,6 +129,8 @@ def _told(moves: Sequence[Moved]) -> Result:
     )
 
 
+_CARRIER: Final = Carrier("move_pipeline_stage", Config)
+
 ACTION: Final = ActionDefinition(
     name="move_pipeline_stage",
     summary="Moves the contact's opportunities to a stage of their pipeline.",
@@ -131,6 +138,13 @@ ACTION: Final = ActionDefinition(
     sample={"pipeline": "sales", "stage": "offer", "create_if_missing": True},
     delivery=DeliveryClass.TX,
     apply=apply,
+    elsewhere=_CARRIER.run,
+    elsewhere_summary=(
+        "LeadConnector: PUT /opportunities/{id} of those it has, by settings.pipelines; looked at "
+        "before a repeat"
+    ),
+    find=_CARRIER.find,
+    lanes=("crm",),
     sensitive_fields=("name",),
     emits={"stage_changed": "stage"},
     max_batch=500,

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from services.executors.action import ActionConfig, ActionDefinition, Call, DeliveryClass, Result, succeeded
 from services.executors.crm.campaigns import Enrolment
+from services.executors.crm.carrying import Carrier
 from services.executors.crm.contacts import contact_of
 from services.executors.crm.desk import Desk
 from services.executors.crm.fields import Key
@@ -55,6 +56,8 @@ async def apply(connection: asyncpg.Connection, calls: Sequence[Call[Config]], d
     return results
 
 
+_CARRIER: Final = Carrier("remove_from_campaign", Config)
+
 ACTION: Final = ActionDefinition(
     name="remove_from_campaign",
     summary="Takes the contact out of a campaign, or of all.",
@@ -62,6 +65,13 @@ ACTION: Final = ActionDefinition(
     sample={"campaign": "spring"},
     delivery=DeliveryClass.TX,
     apply=apply,
+    elsewhere=_CARRIER.run,
+    elsewhere_summary=(
+        "LeadConnector: DELETE /contacts/{id}/workflow/{id} or /campaigns/{id}, all: "
+        "/campaigns/removeAll and every settings.workflows; at least once"
+    ),
+    find=_CARRIER.find,
+    lanes=("crm",),
     emits={"campaign_left": "campaign"},
     max_batch=500,
 )

@@ -6,6 +6,7 @@ from typing import Final
 import asyncpg
 
 from services.executors.action import ActionDefinition, Call, DeliveryClass, Result
+from services.executors.crm.carrying import Carrier
 from services.executors.crm.desk import Desk
 from services.executors.crm.statements import own
 from services.executors.crm.tags import TagConfig as Config
@@ -20,6 +21,8 @@ async def apply(connection: asyncpg.Connection, calls: Sequence[Call[Config]], d
     return await change_tags(connection, _STATEMENT, calls, _WORDS)
 
 
+_CARRIER: Final = Carrier("remove_tag", Config, apply)
+
 ACTION: Final = ActionDefinition(
     name="remove_tag",
     summary="Removes a tag, or several, from the contact.",
@@ -27,6 +30,10 @@ ACTION: Final = ActionDefinition(
     sample={"tag": "vip"},
     delivery=DeliveryClass.TX,
     apply=apply,
+    elsewhere=_CARRIER.run,
+    elsewhere_summary=("LeadConnector: DELETE /contacts/{id}/tags; at least once, which removes them once"),
+    find=_CARRIER.find,
+    lanes=("crm",),
     max_batch=500,
     emits={"tag_removed": "tag"},
 )

@@ -25,6 +25,7 @@ from services.executors.action import (
     Result,
     succeeded,
 )
+from services.executors.crm.carrying import Carrier
 from services.executors.crm.contacts import contact_of
 from services.executors.crm.desk import Desk
 from services.executors.crm.fields import FIELD_NAME, MESSENGER_ID, Name, Phone, TimeZone
@@ -102,6 +103,8 @@ def _split(config: Config) -> tuple[JsonObject, dict[str, str | None], JsonObjec
     return given, address, {name: fields[name] for name in (MESSENGER_ID,) if name in fields}
 
 
+_CARRIER: Final = Carrier("update_contact", Config, apply)
+
 ACTION: Final = ActionDefinition(
     name="update_contact",
     summary="Sets fields of the contact.",
@@ -109,6 +112,13 @@ ACTION: Final = ActionDefinition(
     sample={"set": {"first_name": "Ada", "fields.plan": "pro"}},
     delivery=DeliveryClass.TX,
     apply=apply,
+    elsewhere=_CARRIER.run,
+    elsewhere_summary=(
+        "LeadConnector: PUT /contacts/{id}, own fields by settings.fields; at least once, which "
+        "sets them once"
+    ),
+    find=_CARRIER.find,
+    lanes=("crm",),
     sensitive_fields=("set",),
     emits={"contact_updated": "set"},
     max_batch=500,

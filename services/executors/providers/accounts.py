@@ -44,6 +44,11 @@ class _Kept(NamedTuple):
     reading: "asyncio.Task[Choices]"
 
 
+class _Choosing(NamedTuple):
+    until: float
+    reading: "asyncio.Task[frozenset[int]]"
+
+
 class ProviderAccounts:
     """Reads and writes one family's provider accounts."""
 
@@ -51,7 +56,9 @@ class ProviderAccounts:
         self._pool = pool
         self._keyring = keyring
         self._kept: OrderedDict[int, _Kept] = OrderedDict()
+        self._choosing: dict[str, _Choosing] = {}
         self._read = statement("read_provider_accounts")
+        self._read_choosing = statement("read_choosing_accounts")
         self._write = statement("write_provider_account")
         self._delete = statement("delete_provider_account")
         self._mark = statement("mark_provider_account")
@@ -69,6 +76,20 @@ class ProviderAccounts:
             if len(self._kept) > _ACCOUNTS_KEPT:
                 self._kept.popitem(last=False)
         return (await asyncio.shield(kept.reading)).get(channel)
+
+    async def choosing(self, channel: str) -> frozenset[int]:
+        """Give the accounts that chose a provider for a channel, as fresh as `get`. Raises as the pool."""
+        now = asyncio.get_running_loop().time()
+        kept = self._choosing.get(channel)
+        if kept is None or kept.until <= now:
+            kept = _Choosing(now + _KEPT_S, asyncio.create_task(self._choosing_now(channel)))
+            self._choosing[channel] = kept
+        try:
+            return await asyncio.shield(kept.reading)
+        except Exception:
+            if self._choosing.get(channel) is kept:
+                del self._choosing[channel]
+            raise
 
     async def list(self, account_id: int) -> list[Listed]:
         """Give an account's choices as they are stored now, by channel."""
@@ -91,7 +112,7 @@ class ProviderAccounts:
             sealed,
             account.revision,
         )
-        self._kept.pop(account.account_id, None)
+        self._forget(account.account_id)
         if revision is None:
             raise ChangedMeanwhileError
         return revision
@@ -99,7 +120,7 @@ class ProviderAccounts:
     async def delete(self, account_id: int, channel: str) -> None:
         """Forget a choice; one that is not there is no error."""
         await self._pool.execute(self._delete, account_id, channel)
-        self._kept.pop(account_id, None)
+        self._forget(account_id)
 
     async def mark(self, account: ProviderAccount, code: str, meaning: str) -> None:
         """Note that the provider refuses these credentials, unless the choice is another by now."""
@@ -109,6 +130,13 @@ class ProviderAccounts:
 
     async def _choices(self, account_id: int) -> Choices:
         return {listed.account.channel: listed.account for listed in await self.list(account_id)}
+
+    async def _choosing_now(self, channel: str) -> frozenset[int]:
+        return frozenset(row[0] for row in await self._pool.fetch(self._read_choosing, channel))
+
+    def _forget(self, account_id: int) -> None:
+        self._kept.pop(account_id, None)
+        self._choosing.clear()
 
     def _forget_failed(self, account_id: int, reading: "asyncio.Task[Choices]") -> None:
         kept = self._kept.get(account_id)

@@ -1,7 +1,7 @@
 """Entry point `python -m services.local.sandboxes`: every provider's sandbox on one port; stack.py starts it.
 
 Each has a folder of its own, which is what a provider's base_url is set to: /email, /twilio, /meta,
-/thinkific, /slack.
+/thinkific, /slack, /leadconnector.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from aiohttp import web
 from services.local.arrivals import Arrivals
 from services.local.arrivals_http import serve_http
 from services.local.sandboxes.email import EmailSandbox
+from services.local.sandboxes.leadconnector import leadconnector_app
 from services.local.sandboxes.meta import meta_app
 from services.local.sandboxes.slack import slack_app
 from services.local.sandboxes.thinkific import thinkific_app
@@ -50,6 +51,7 @@ async def main(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -
     application.add_subapp("/meta", meta_app(webhook_url=f"{to}/meta/messenger/{own}"))
     application.add_subapp("/thinkific", thinkific_app())
     application.add_subapp("/slack", slack_app())
+    application.add_subapp("/leadconnector", leadconnector_app())
     await serve_http(stack, application, settings.listen)
     await stop.wait()
 

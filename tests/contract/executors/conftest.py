@@ -23,6 +23,7 @@ from wayfarer.notification.v1.notification_service_pb2_grpc import NotificationS
 from services.executors import integrations as integrations_package
 from services.executors.communication.__main__ import Settings as CommunicationSettings
 from services.executors.crm.__main__ import FAMILY as CRM
+from services.executors.crm.__main__ import Settings as CrmSettings
 from services.executors.family import Family, FamilySettings, Parts
 from services.executors.integrations.__main__ import FAMILY as INTEGRATIONS
 from services.executors.integrations.__main__ import Settings as IntegrationsSettings
@@ -42,6 +43,12 @@ from services.runtime.keyring import Keyring
 from tests.contract.executors import oddities
 from tests.contract.executors.crm_world import CrmWorld
 from tests.contract.executors.email_world import ServedSandbox, serve_sandbox
+from tests.contract.executors.leadconnector_world import (
+    LEADCONNECTOR_ANSWER_S,
+    ElsewhereWorld,
+    Location,
+    serve_leadconnector,
+)
 from tests.contract.executors.membership_world import THINKIFIC_ANSWER_S, MembershipWorld, serve_thinkific
 from tests.contract.executors.notification_world import Notices, open_slack
 from tests.contract.executors.oddities.words import Words
@@ -76,9 +83,22 @@ def keyring(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-async def crm(postgres: Postgres, keyring: Path) -> AsyncIterator[Client]:
+async def leadconnector() -> AsyncIterator[Location]:
+    async with serve_leadconnector() as location:
+        yield location
+
+
+@pytest.fixture(scope="session")
+async def crm(postgres: Postgres, keyring: Path, leadconnector: Location) -> AsyncIterator[Client]:
     url = await make_database(postgres, "crm")
-    settings = FamilySettings(database_url=url, keyring=keyring, listen=LOOPBACK, profile="local")
+    settings = CrmSettings(
+        database_url=url,
+        keyring=keyring,
+        listen=LOOPBACK,
+        profile="local",
+        provider_allow=(HostPort("127.0.0.1", leadconnector.port),),
+        provider_answer_s=LEADCONNECTOR_ANSWER_S,
+    )
     async with open_client(CRM, settings, {"url": url}) as client:
         yield client
 
@@ -89,6 +109,12 @@ async def crm_world(crm: Client) -> AsyncIterator[CrmWorld]:
         world = CrmWorld(crm, ContactRecordServiceStub(channel), CrmServiceStub(channel))
         await world.furnish()
         yield world
+
+
+@pytest.fixture(scope="session")
+async def elsewhere(crm_world: CrmWorld, leadconnector: Location) -> AsyncIterator[ElsewhereWorld]:
+    async with open_channel(crm_world.client.address) as channel:
+        yield ElsewhereWorld(crm_world, ProviderServiceStub(channel), leadconnector)
 
 
 @pytest.fixture(scope="session")

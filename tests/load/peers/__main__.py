@@ -22,7 +22,8 @@ from typing import Any, Final
 
 from services.cli.up import quiet
 from services.local.stack import scratch_state_dir
-from tests.load import jobs, scale
+from tests.load.bed import Size, bed, throughput
+from tests.load.jobs import JOBS
 from tests.load.peers import installing, servers
 from tests.load.peers.installing import BUILD, ROOT, NotRun, Program, last_line
 from tests.load.peers.measuring import CORES, STEPS
@@ -93,11 +94,11 @@ class Found:
 async def ours(executions: int) -> dict[str, Any]:
     """Wayfarer's bare job: a family over gRPC whose action does nothing; a worker and one of it per two cores."""
     pairs = max(1, CORES // 2)
-    size = scale.Size(1, executions * STEPS / _PREPARED_RATE, waiting=0, expected=_PREPARED_RATE)
-    job = jobs.JOBS["bare"]
-    async with scale.bed(job, size, executors=pairs) as place:
-        await scale.throughput(place, job, scale.Size(1, 0.5, waiting=0, expected=_PREPARED_RATE), pairs)
-        run = await scale.throughput(place, job, size, pairs)
+    size = Size(1, executions * STEPS / _PREPARED_RATE, waiting=0, expected=_PREPARED_RATE)
+    job = JOBS["bare"]
+    async with bed(job, size, executors=pairs) as place:
+        await throughput(place, job, Size(1, 0.5, waiting=0, expected=_PREPARED_RATE), pairs)
+        run = await throughput(place, job, size, pairs)
     return {
         "steps_per_s": run["actions_per_s"],
         "p50_ms": run["full_load_ms"]["p50"],

@@ -16,11 +16,10 @@ import asyncpg
 from services.local.postgres import Postgres
 from services.local.reaper import wrapped
 from services.local.stack import listening
+from tests.load.bed import POSTGRES
 from tests.load.peers.installing import BUILD, NotRun, Program, last_line
 
 HOST: Final = "127.0.0.1"
-POSTGRES: Final = {"shared_buffers": "2GB", "max_wal_size": "8GB"}
-"""Over the stack's durable settings; the same for every peer and for Wayfarer."""
 _PORTS: Final = range(20_000, 32_000)
 _READY_S: Final = 60.0
 _SHARDS: Final = 4
@@ -41,7 +40,7 @@ def free_ports(count: int) -> list[int]:
 
 @asynccontextmanager
 async def postgres(folder: Path, binaries: Path | None = None) -> AsyncIterator[Postgres]:
-    """A cluster with an empty database `peer`."""
+    """A cluster with an empty database `peer`, with the same settings as Wayfarer's."""
     (port,) = free_ports(1)
     async with Postgres(folder / "postgres", port, settings=POSTGRES, binaries=binaries) as server:
         connection = await asyncpg.connect(server.dsn("postgres"))

@@ -228,6 +228,20 @@ def test_an_unknown_outcome_is_shown_and_never_resent(on_unknown: str, status: S
     assert any(row.outcome is OutcomeCode.UNKNOWN for row in rows)
 
 
+@pytest.mark.parametrize(
+    ("on_unknown", "status"),
+    [("continue", Status.COMPLETED), ("fail", Status.FAILED), ("hold", Status.PAUSED)],
+)
+def test_what_must_not_be_tried_again_is_not_whatever_its_type(on_unknown: str, status: Status) -> None:
+    """R-ACT: an executor may know of one attempt what its type cannot say of all."""
+    run = new_run([TAG | {"on_unknown": on_unknown}])
+    in_doubt = Failed(failure(ErrorClass.INDETERMINATE), Certainty.INDETERMINATE, final=True)
+    rows = drive(run, FIRST, in_doubt)
+    assert run.status is status
+    assert "outcome_unknown" in events(rows)
+    assert "retry_scheduled" not in events(rows)
+
+
 def test_at_least_once_runs_again_when_unknown() -> None:
     run = new_run([HOOK])
     advance(run, FIRST, NOW, 0.5)

@@ -244,6 +244,8 @@ class ActionResult(_message.Message):
     PROVIDER_REFS_FIELD_NUMBER: _builtins.int
     LANE_FIELD_NUMBER: _builtins.int
     REPLAYED_FIELD_NUMBER: _builtins.int
+    FINAL_FIELD_NUMBER: _builtins.int
+    ELSEWHERE_FIELD_NUMBER: _builtins.int
     outcome: Global___Outcome.ValueType
     """What it came to."""
     certainty: Global___Certainty.ValueType
@@ -254,6 +256,12 @@ class ActionResult(_message.Message):
     """Changes the orchestrator must make to the contact (existence, address, consent), a JSON object; empty if none."""
     replayed: _builtins.bool
     """True if the ledger answered for an effect of an earlier delivery of the same key."""
+    final: _builtins.bool
+    """True if an INDETERMINATE effect must not be tried again, although its type's delivery class would allow that."""
+    elsewhere: _builtins.bool
+    """True if it was done, or tried, at a provider the account keeps the family's data at, and not in the family's
+    database: such actions of a TX type take their time.
+    """
     @_builtins.property
     def failure(self) -> _failure_pb2.Failure:
         """Why, when FAILED, SKIPPED or DEFERRED. DEFERRED with the code NEEDS_REAUTHORISATION: the provider refuses the
@@ -284,10 +292,12 @@ class ActionResult(_message.Message):
         provider_refs: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         lane: Global___LaneFeedback | None = ...,
         replayed: _builtins.bool = ...,
+        final: _builtins.bool = ...,
+        elsewhere: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "lane", b"lane", "retry_after", b"retry_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certainty", b"certainty", "contact_changes", b"contact_changes", "failure", b"failure", "lane", b"lane", "outcome", b"outcome", "output", b"output", "provider_refs", b"provider_refs", "replayed", b"replayed", "retry_after", b"retry_after"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certainty", b"certainty", "contact_changes", b"contact_changes", "elsewhere", b"elsewhere", "failure", b"failure", "final", b"final", "lane", b"lane", "outcome", b"outcome", "output", b"output", "provider_refs", b"provider_refs", "replayed", b"replayed", "retry_after", b"retry_after"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -364,6 +374,7 @@ class ActionType(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     EMITS_FIELD_NUMBER: _builtins.int
     CHANNEL_FIELD_NUMBER: _builtins.int
+    ELSEWHERE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name, e.g. "send_email"."""
     family: _builtins.str
@@ -387,6 +398,10 @@ class ActionType(_message.Message):
     channel: _builtins.str
     """For a message to the contact: "email", "sms", "voice" or "messenger"; then the send gate is asked before
     each attempt. Its config may have `to` and `category` (marketing or transactional).
+    """
+    elsewhere: _builtins.str
+    """How it is done for accounts that keep the family's data at a provider, for people to read; empty if they cannot.
+    Then delivery_class is that of the others, and this says how surely.
     """
     @_builtins.property
     def contact_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -435,10 +450,11 @@ class ActionType(_message.Message):
         version: _builtins.int = ...,
         emits: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         channel: _builtins.str = ...,
+        elsewhere: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["default_timeout", b"default_timeout", "key_window", b"key_window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batchable", b"batchable", "channel", b"channel", "config_schema", b"config_schema", "contact_fields", b"contact_fields", "default_max_retries", b"default_max_retries", "default_timeout", b"default_timeout", "delivery_class", b"delivery_class", "emits", b"emits", "family", b"family", "key_window", b"key_window", "lanes", b"lanes", "max_batch", b"max_batch", "name", b"name", "sample_config", b"sample_config", "sensitive_fields", b"sensitive_fields", "summary", b"summary", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batchable", b"batchable", "channel", b"channel", "config_schema", b"config_schema", "contact_fields", b"contact_fields", "default_max_retries", b"default_max_retries", "default_timeout", b"default_timeout", "delivery_class", b"delivery_class", "elsewhere", b"elsewhere", "emits", b"emits", "family", b"family", "key_window", b"key_window", "lanes", b"lanes", "max_batch", b"max_batch", "name", b"name", "sample_config", b"sample_config", "sensitive_fields", b"sensitive_fields", "summary", b"summary", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

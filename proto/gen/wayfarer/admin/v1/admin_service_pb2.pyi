@@ -82,9 +82,9 @@ class SetProviderRequest(_message.Message):
     account_id: _builtins.int
     """With a PLATFORM key: which account; 0 for the caller's own."""
     channel: _builtins.str
-    """The channel: email, sms, voice, messenger, courses; of notifications slack, notify_webhook."""
+    """The channel: email, sms, voice, messenger, courses, crm; of notifications slack, notify_webhook."""
     provider: _builtins.str
-    """The provider's name: smtp, sendgrid, resend, twilio, meta, thinkific, slack, webhook."""
+    """The provider's name: smtp, sendgrid, resend, twilio, meta, thinkific, leadconnector, slack, webhook."""
     @_builtins.property
     def settings(self) -> _struct_pb2.Struct:
         """What may be shown: senders, page ids, a base URL."""
