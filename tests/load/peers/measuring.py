@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ WARM_UP: Final = 40
 CORES: Final = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 _PAIR: Final = struct.Struct("dd")
 _PATIENCE_S: Final = 600.0
+Work = Callable[[Sequence[Any], Sequence[Any], Callable[[], object]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,26 +91,29 @@ def tell(figures: dict[str, Any]) -> None:
     print(json.dumps(figures), flush=True)
 
 
-def side_by_side(
-    work: Callable[[Sequence[Any], Sequence[Any], Callable[[], object]], None],
-    warm_up: Sequence[Any],
-    load: Sequence[Any],
-    record: Path,
-) -> None:
+def side_by_side(work: Work, warm_up: Sequence[Any], load: Sequence[Any], record: Path) -> None:
     """Runs `work(its warm-up, its load, ready)` in a process per core; `ready` returns once all are warm.
 
     Raises RuntimeError if one of them fails.
     """
     context = multiprocessing.get_context("spawn")
     warm = context.Barrier(CORES, action=partial(os.truncate, record, 0))
-    ready = partial(warm.wait, _PATIENCE_S)
     crew = [
-        context.Process(target=work, args=(warm_up[n::CORES], load[n::CORES], ready)) for n in range(CORES)
+        context.Process(target=_member, args=(work, warm_up[n::CORES], load[n::CORES], warm))
+        for n in range(CORES)
     ]
     for process in crew:
         process.start()
     for process in crew:
         process.join()
-        if process.exitcode:
-            warm.abort()
-            raise RuntimeError(f"a process of the peer ended with {process.exitcode}")
+    if failed := [process.exitcode for process in crew if process.exitcode]:
+        raise RuntimeError(f"{len(failed)} of the peer's {CORES} processes failed")
+
+
+def _member(work: Work, warm_up: Sequence[Any], load: Sequence[Any], warm: Barrier) -> None:
+    try:
+        work(warm_up, load, partial(warm.wait, _PATIENCE_S))
+    except BaseException:
+        # Or the others would wait for this one.
+        warm.abort()
+        raise

@@ -3,7 +3,7 @@
 Its fast configuration: synchronous workflows called directly in threads (its documentation's plain form),
 a process per core, two threads each; on two cores that was quicker than one process with four threads, than
 asynchronous workflows (a third to two thirds of it) and than its queues (a fifth). Nothing traced, no admin
-server, no conductor, warnings only. Its own clock includes a row per workflow, which a direct call makes.
+server, no conductor, warnings only. The clock includes a row per workflow, which a direct call makes.
 """
 
 import os
@@ -19,6 +19,7 @@ from dbos import DBOS
 from tests.load.peers.measuring import CORES, STEPS, WARM_UP, Record, side_by_side, tell, told
 
 _THREADS: Final = 2
+_RECORD: Final = Record(told().record)
 
 
 @DBOS.step()
@@ -28,15 +29,12 @@ def step(number: int) -> int:
 
 
 @DBOS.workflow()
-def five_steps(record: int) -> None:
+def five_steps(execution: int) -> None:
     """Each step's outcome is in operation_outputs when its call returns."""
     for number in range(STEPS):
         begun = time.monotonic()
         step(number)
         _RECORD.durable(begun)
-
-
-_RECORD: Final = Record(told().record)
 
 
 def main() -> None:
