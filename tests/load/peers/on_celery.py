@@ -2,9 +2,9 @@
 
 As its users make a workflow last: a task per step, which commits its rows and then sends the next; late
 acknowledgement, or a worker that dies would take the workflow with it. Its fast configuration, after
-Celery's guide to optimizing: prefork with two processes per core (more than one per core was a fifth quicker:
-they wait for commits), no results, a prefetch of 64 for short tasks, rate limits, events, gossip, mingle and
-heartbeat off, the first tasks queued while the worker, warm, does not consume.
+docs.celeryq.dev/en/stable/userguide/optimizing.html: prefork with two processes per core (a fifth quicker than
+one: they wait for commits), no results, a prefetch of 64 for short tasks; rate limits, events, gossip, mingle
+and heartbeat off. The first tasks are queued while the worker, warm, does not consume.
 """
 
 import subprocess

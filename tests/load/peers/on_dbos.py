@@ -1,6 +1,6 @@
 """Five steps of a DBOS Transact workflow; the runner starts it in its own environment.
 
-Its fast configuration: synchronous workflows called directly in threads (its documentation's plain form),
+Its fast configuration: synchronous workflows called directly in threads (docs.dbos.dev/python/programming-guide),
 a process per core, two threads each; on two cores that was quicker than one process with four threads, than
 asynchronous workflows (a third to two thirds of it) and than its queues (a fifth). Nothing traced, no admin
 server, no conductor, warnings only. The clock includes a row per workflow, which a direct call makes.

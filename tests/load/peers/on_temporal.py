@@ -1,9 +1,10 @@
 """Five activities of a Temporal workflow, on its own server and PostgreSQL; the runner starts it.
 
 Its fast configuration: the Python SDK's worker with activities started eagerly (no trip through matching),
-asynchronous activities, no workflow sandbox, a cache that holds every workflow, ten pollers each. Activities
-rather than local ones: those keep no outcome until the workflow task ends, so the next step would begin
-before the last one is durable. Workflows are started before the clock, while no worker polls.
+asynchronous activities, no workflow sandbox, a cache that holds every workflow, pollers that scale by
+themselves, as docs.temporal.io/develop/worker-performance advises. Activities rather than local ones: those
+keep no outcome until the workflow task ends, so the next step would begin before the last one is durable.
+Workflows are started before the clock, while no worker polls.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from temporalio import activity, workflow
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, RegisterNamespaceRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import PollerBehaviorAutoscaling, UnsandboxedWorkflowRunner, Worker
 
 from tests.load.peers.measuring import STEPS, WARM_UP, Record, tell, told
 
@@ -102,12 +103,21 @@ async def _run(client: Client, name: str, executions: int) -> None:
         activities=[step],
         workflow_runner=UnsandboxedWorkflowRunner(),
         max_cached_workflows=executions + WARM_UP,
-        max_concurrent_workflow_task_polls=10,
-        max_concurrent_activity_task_polls=10,
+        workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
+        activity_task_poller_behavior=PollerBehaviorAutoscaling(),
     ):
         await asyncio.to_thread(_RECORD.wait, executions * STEPS)
-        last = client.get_workflow_handle(f"{name}-{executions - 1}")
-        await last.result()
+        await _completed(client, name, executions)
+
+
+async def _completed(client: Client, name: str, executions: int) -> None:
+    """Returns once the server counts so many of these workflows as completed. Raises TimeoutError."""
+    query = f"ExecutionStatus = 'Completed' AND WorkflowId STARTS_WITH '{name}-'"
+    until = time.monotonic() + _PATIENCE_S
+    while (found := (await client.count_workflows(query)).count) != executions:
+        if time.monotonic() > until:
+            raise TimeoutError(f"of {executions} workflows {found} are completed")
+        await asyncio.sleep(0.2)
 
 
 if __name__ == "__main__":
