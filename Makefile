@@ -80,6 +80,10 @@ chaos: $(VENV)/.dev ## kill every process while executions run; nothing may be l
 http-fuzz: $(VENV)/.dev ## generated requests against the HTTP API for 150 s (ARGS="--max-time=600 --seed=7")
 	@$(BIN)/python -m tests.fuzz.http $(ARGS)
 
+.PHONY: browser
+browser: $(VENV)/.dev ## the console in a real browser: journeys, axe, screenshots in build/screenshots (needs chromium)
+	$(BIN)/python -m pytest -p no:xdist tests/browser $(ARGS)
+
 .PHONY: bench
 bench: $(VENV)/.dev ## actions per second, latency, CPU and memory beside the baseline (ARGS=--json)
 	@$(BIN)/python -m tests.load.bench $(ARGS)
@@ -98,8 +102,15 @@ bench-plots: $(VENV)/.dev ## draw build/scale.json into docs/ (installs matplotl
 bench-peers: $(VENV)/.dev ## the same job on DBOS, Temporal, Celery, ARQ and plain SQLAlchemy (ARGS="--only plain,wayfarer")
 	@$(BIN)/python -m tests.load.peers $(ARGS)
 
+# buf sees its workspace alone; the annotations' protos are lent to it from their package, and not kept.
+GOOGLEAPIS := proto/third_party/googleapis/google/api/annotations.proto
+$(GOOGLEAPIS): $(VENV)/.dev
+	@mkdir -p $(@D)
+	@cd $(@D) && from=$$($(CURDIR)/$(BIN)/python -c 'import google.api; print(list(google.api.__path__)[0])') && \
+		cp $$from/annotations.proto $$from/http.proto . && touch annotations.proto
+
 .PHONY: check
-check: $(VENV)/.dev ## format, lint, types, direction of imports, protos, generated code
+check: $(VENV)/.dev $(GOOGLEAPIS) ## format, lint, types, direction of imports, protos, generated code
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -112,7 +123,7 @@ check: $(VENV)/.dev ## format, lint, types, direction of imports, protos, genera
 	$(BIN)/python -m tools.actions_page --check
 
 .PHONY: format
-format: $(VENV)/.dev ## format code and protos in place
+format: $(VENV)/.dev $(GOOGLEAPIS) ## format code and protos in place
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/buf format -w

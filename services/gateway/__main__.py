@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
 import uvicorn
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
@@ -19,6 +20,8 @@ from dispatcher.intake import Intake
 from execution_engine.store.hints import DUE, HintSender
 from execution_engine.store.workflows import Outlines
 from services.gateway.callbacks import Callbacks
+from services.gateway.console.console import Console
+from services.gateway.console.sandbox_pages import Sandboxes
 from services.gateway.rest import documentation
 from services.gateway.rest.api import Api
 from services.runtime import metrics
@@ -42,6 +45,15 @@ class Settings:
     )
     api: HostPort = setting("WAYFARER_API_TARGET", host_port, help="The public gRPC services.")
     public_url: str = setting("WAYFARER_PUBLIC_URL", text, help="Where the world reaches this process.")
+    mailbox_url: str = setting(
+        "WAYFARER_MAILBOX_URL",
+        text,
+        default="",
+        help="The local mailbox, for the console to show; else empty.",
+    )
+    sandboxes_url: str = setting(
+        "WAYFARER_SANDBOXES_URL", text, default="", help="The providers' sandboxes, likewise."
+    )
     metrics_port: int = setting("WAYFARER_METRICS_PORT", integer(0, 65535), default=0, help="0 for none.")
     log_level: str = setting("WAYFARER_LOG_LEVEL", text, default="INFO", help="Lowest level logged.")
     otlp_endpoint: str = setting("OTEL_EXPORTER_OTLP_ENDPOINT", text, default="", help="Empty for no traces.")
@@ -61,10 +73,21 @@ async def main(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -
     api = await stack.enter_async_context(open_channel(settings.api, durations=durations))
     due = await stack.enter_async_context(HintSender(pool, DUE))
     callbacks = Callbacks(pool, vault, Intake(pool, vault, Outlines(vault), due), family, settings.public_url)
+    sandboxes = await _sandboxes(settings, stack)
+    console = Console.of(api, vault, stop, public_url=settings.public_url, sandboxes=sandboxes)
     rest = (*Api(api, stop).routes(), *documentation.routes())
-    application = Starlette(routes=[Route("/healthz", _healthy), *callbacks.routes(), *rest])
+    routes = [Route("/healthz", _healthy), *callbacks.routes(), *rest, *console.routes()]
+    application = Starlette(routes=routes)
     await stack.enter_async_context(_served(application, settings.listen))
     await stop.wait()
+
+
+async def _sandboxes(settings: Settings, stack: AsyncExitStack) -> Sandboxes | None:
+    """The local profile's mailbox and phone, if there are any."""
+    if not (settings.mailbox_url and settings.sandboxes_url):
+        return None
+    client = await stack.enter_async_context(aiohttp.ClientSession())
+    return Sandboxes(settings.mailbox_url, settings.sandboxes_url, client)
 
 
 async def _healthy(request: Request) -> Response:

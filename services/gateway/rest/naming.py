@@ -22,6 +22,7 @@ RENAMED: Final[Mapping[str, str]] = {
     "occur_time": "occurred_at",
     "receive_time": "received_at",
     "set_aside_time": "set_aside_at",
+    "last_time": "last_at",
     "expire_time": "expires_at",
     "revoke_time": "revoked_at",
     "expected_update_time": "expected_updated_at",

@@ -10,6 +10,7 @@ from wayfarer.execution.v1 import (
     bulk_service_pb2,
     editing_service_pb2,
     execution_service_pb2,
+    overview_service_pb2,
     template_service_pb2,
     wait_service_pb2,
     workflow_service_pb2,
@@ -19,6 +20,7 @@ SERVED: Final[tuple[ServiceDescriptor, ...]] = tuple(
     service
     for module in (
         execution_service_pb2,
+        overview_service_pb2,
         workflow_service_pb2,
         editing_service_pb2,
         wait_service_pb2,
