@@ -137,7 +137,8 @@ def _name_fields(message: Message, binding: Binding, given: Mapping[str, Any]) -
     resource: Any = given
     if binding.body == "*":
         resource = given.get(_CAPITAL.sub("_", binding.rpc.name.removeprefix("Update")).lower())
-    paths = ["*"] if binding.verb == "PUT" else list(resource or ())
+    named = list(resource) if isinstance(resource, dict) else []  # else it is at fault already
+    paths = ["*"] if binding.verb == "PUT" else named
     getattr(message, field.name).paths.extend(paths)
 
 

@@ -71,6 +71,15 @@ async def test_fields_at_fault_make_it_422(world: World) -> None:
     assert body["errors"] == [{"field": "id", "message": "must be a valid UUID", "rule": "string.uuid"}]
 
 
+@pytest.mark.parametrize("step", [5, True, "text", [5]])
+async def test_an_update_of_no_object_names_the_field(world: World, step: object) -> None:
+    """R-ERR-3: what is to be updated must be an object; another value is the caller's fault, not ours."""
+    answer = await world.session.patch(f"{world.url}/workflows/welcome/actions/tag", json={"step": step})
+    body = await answer.json(content_type=None)
+    assert answer.status == 422
+    assert body["errors"] == [{"field": "step", "message": "must be an object", "rule": "type"}]
+
+
 async def test_a_fault_inside_is_not_told(world: World) -> None:
     """What is no error of ours may name what callers must not know."""
     world.script.raises = RuntimeError("password of the database")
