@@ -252,7 +252,7 @@ async def _carried(
 
 
 class _Leg(SendGate):
-    """The attempt's gate, which may have been passed for what goes before: the contact made, a campaign left."""
+    """An attempt's gate, which may have been passed for what goes before: a contact made, a campaign left."""
 
     __slots__ = ("_whole", "since_note")
 

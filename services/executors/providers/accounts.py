@@ -123,7 +123,7 @@ class ProviderAccounts:
         self._forget(account_id)
 
     async def mark(self, account: ProviderAccount, code: str, meaning: str) -> bool:
-        """Note that the provider refuses these credentials; False if that, or another choice, is known already."""
+        """Note that these credentials are refused; False if it is noted, or the choice is another."""
         choice = (account.account_id, account.channel, account.revision)
         status = await self._pool.execute(self._mark, *choice, code, meaning)
         self._kept.pop(account.account_id, None)

@@ -133,7 +133,7 @@ class Chosen(Generic[P]):
     async def acting(self, account_id: int) -> AsyncIterator[P]:
         """Act as an account, by its client. The first ProviderError that says so marks the account's choice.
 
-        Raises ProviderError; CredentialsRefusedError for a choice that is, or was meanwhile, marked or changed.
+        Raises ProviderError; CredentialsRefusedError for a choice that is marked, or was changed meanwhile.
         """
         account = await self._choice(account_id)
         if account is None:

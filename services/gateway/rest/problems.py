@@ -104,7 +104,7 @@ class ProblemError(Exception):
 
 
 class Faults(list[Violation]):
-    """What is wrong with a request, as it is found; its problem is raised once that is more than anybody reads.
+    """What is wrong with a request, as it is found; its problem is raised once nobody would read more.
 
     A body of a few megabytes could else cost minutes and gigabytes before anybody knows whose it is.
     """
