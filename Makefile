@@ -76,6 +76,10 @@ coverage: coverage-core ## the same of everything, over all tests but kills: at 
 chaos: $(VENV)/.dev ## kill every process while executions run; nothing may be lost or doubled
 	$(BIN)/python -m pytest -p no:xdist -s tests/chaos $(ARGS)
 
+.PHONY: browser
+browser: $(VENV)/.dev ## the console in a real browser: journeys, axe, screenshots in build/screenshots (needs chromium)
+	$(BIN)/python -m pytest -p no:xdist tests/browser $(ARGS)
+
 .PHONY: bench
 bench: $(VENV)/.dev ## actions per second, latency, CPU and memory beside the baseline (ARGS=--json)
 	@$(BIN)/python -m tests.load.bench $(ARGS)

@@ -1,16 +1,18 @@
 """Reads executions from the hot and the history table together; the API's Get, List and Watch use it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 import asyncpg
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import asyncpg as dialect
 
 from execution_engine.errors import NotFound
 from execution_engine.ids import first_id, past_id
-from execution_engine.model import BlockedOn, ExecutionView, Priority, Status
+from execution_engine.model import BlockedOn, ErrorClass, ExecutionView, Priority, Status
 from execution_engine.signals import Ask
 from execution_engine.store.tables import execution, execution_history
 
@@ -40,7 +42,11 @@ _SHARED = (
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What a list shows; None for any. `before` is the last id of the page before."""
+    """What a list shows; None for any. `before` is the last id of the page before.
+
+    `reason`, `error_class` and `places` (version and position of the step) look at the hot table only: no
+    index serves them, and the history has no end.
+    """
 
     workflow_id: UUID | None = None
     contact_id: UUID | None = None
@@ -48,6 +54,14 @@ class Filter:
     created_from: datetime | None = None
     created_to: datetime | None = None
     before: UUID | None = None
+    reason: str = ""
+    error_class: ErrorClass | None = None
+    places: Sequence[tuple[int, int]] | None = None
+
+    @property
+    def only_hot(self) -> bool:
+        """Whether the history is left out."""
+        return bool(self.reason) or self.error_class is not None or self.places is not None
 
 
 async def get(connection: asyncpg.Connection, account_id: int, execution_id: UUID) -> ExecutionView:
@@ -67,7 +81,8 @@ async def page(
 ) -> list[ExecutionView]:
     """Up to `size` executions, newest first. Ids are UUIDv7: their order is that of creation."""
     parts = []
-    for select, table in ((_hot(), execution), (_past(), execution_history)):
+    tables = [(_hot(), execution)] if chosen.only_hot else [(_hot(), execution), (_past(), execution_history)]
+    for select, table in tables:
         where = [table.c.account_id == account_id]
         if chosen.workflow_id is not None:
             where.append(table.c.workflow_id == chosen.workflow_id)
@@ -84,11 +99,28 @@ async def page(
             where.append(table.c.created_at < chosen.created_to)
         if chosen.before is not None:
             where.append(table.c.execution_id < chosen.before)
+        where += _narrowed(chosen)
         part = select.where(*where).order_by(table.c.execution_id.desc()).limit(size).subquery()
         parts.append(sa.select(part))
     both = sa.union_all(*parts).subquery()
     rows = await _fetch(connection, sa.select(both).order_by(both.c.execution_id.desc()).limit(size))
     return [_view(row) for row in rows]
+
+
+def _narrowed(chosen: Filter) -> list[sa.ColumnElement[bool]]:
+    where: list[sa.ColumnElement[bool]] = []
+    if chosen.reason:
+        where.append(execution.c.reason == chosen.reason)
+    if chosen.error_class is not None:
+        number = sa.cast(sa.cast(execution.c.failure, JSONB).op("->>")("class"), sa.Integer)
+        where.append(number == int(chosen.error_class))
+    if chosen.places is not None:
+        here = [
+            sa.and_(execution.c.version == version, execution.c.step == step)
+            for version, step in chosen.places
+        ]
+        where.append(sa.or_(sa.false(), *here))
+    return where
 
 
 def _hot() -> sa.Select[tuple[object, ...]]:

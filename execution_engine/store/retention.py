@@ -9,6 +9,7 @@ _AGE_OUT = "SELECT wf_age_out_failed($1, $2)"
 _HISTORY = "SELECT wf_forget_history($1)"
 _ROWS = "SELECT wf_forget_rows($1, $2, $3)"
 _INTENTS = "SELECT wf_forget_intents($1)"
+_ACTIVITY = "SELECT wf_forget_activity($1)"
 _MONTHS = "SELECT * FROM wf_drop_months($1, $2)"
 BATCH = 1_000
 
@@ -30,6 +31,7 @@ async def forget(connection: asyncpg.Connection, keep: Keep) -> int:
     gone = int(await connection.fetchval(_AGE_OUT, keep.failed_days, BATCH))
     gone += int(await connection.fetchval(_HISTORY, BATCH))
     gone += int(await connection.fetchval(_INTENTS, BATCH))
+    gone += int(await connection.fetchval(_ACTIVITY, BATCH))
     return gone + int(await connection.fetchval(_ROWS, keep.event_days, keep.other_days, BATCH))
 
 

@@ -292,10 +292,7 @@ step_count = sa.Table(
     sa.Column("workflow_id", sa.Uuid, primary_key=True),
     sa.Column("version", sa.Integer, primary_key=True),
     sa.Column("step_id", sa.Text, primary_key=True),
-    sa.Column("entered", sa.BigInteger, nullable=False),
-    sa.Column("done", sa.BigInteger, nullable=False),
-    sa.Column("failed", sa.BigInteger, nullable=False),
-    sa.Column("waiting", sa.BigInteger, nullable=False),
+    *(sa.Column(name, sa.BigInteger, nullable=False) for name in ("entered", "done", "failed", "waiting")),
 )
 lane = sa.Table(
     "lane",
@@ -412,4 +409,12 @@ message_template = sa.Table(
     sa.Column("content_sealed", sa.LargeBinary, nullable=False),
     sa.Column("content_hash", sa.LargeBinary, nullable=False),
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+)
+activity = sa.Table(
+    "activity",
+    METADATA,
+    sa.Column("account_id", sa.BigInteger, primary_key=True),
+    sa.Column("at", sa.DateTime(timezone=True), primary_key=True),
+    sa.Column("workflow_id", sa.Uuid, primary_key=True),
+    *(sa.Column(name, sa.BigInteger, nullable=False) for name in ("started", "completed", "failed", "steps")),
 )

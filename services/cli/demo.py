@@ -96,6 +96,9 @@ async def _run(console: Console, contacts: int, keep: bool) -> Outcome:
             await stack.__aenter__()
         try:
             console.print(f"the stack is up: API on {stack.address}, data in {state_dir}")
+            console.print(
+                f"while it runs: {stack.console_url}, with the API key {stack.api_key}", markup=False
+            )
             return await asyncio.to_thread(_play, console, stack, contacts, until)
         finally:
             await stack.__aexit__(None, None, None)

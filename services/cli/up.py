@@ -69,6 +69,7 @@ async def _run(console: Console, stack: Stack) -> None:
 
 def _show(console: Console, stack: Stack) -> None:
     table = Table(show_header=False, box=None)
+    table.add_row("console", stack.console_url)
     table.add_row("API (gRPC)", stack.address)
     table.add_row("mailbox", f"{stack.mailbox_url}/messages")
     table.add_row("webhook receiver", f"{stack.receiver_url}/requests (post to {stack.receiver_url}/hooks/…)")
@@ -76,12 +77,15 @@ def _show(console: Console, stack: Stack) -> None:
     table.add_row("metrics", f"http://127.0.0.1:{stack.ports.worker_metrics(0)}/metrics (worker 0)")
     table.add_row("PostgreSQL", f"127.0.0.1:{stack.ports.postgres}")
     table.add_row("data and logs", str(stack.state_dir))
-    table.add_row("API key", f"{stack.state_dir / LOCAL_FILE} (the CLI finds it)")
+    table.add_row("API key", f"{stack.state_dir / LOCAL_FILE} has it, too (the CLI finds it)")
     console.print(table)
     local = stack.state_dir / LOCAL_FILE
     # Plain print: these lines are for copying, and must not be wrapped or coloured.
     print(
         f"""
+In a browser: {stack.console_url}, and sign in with the API key
+  {stack.api_key}
+
 With the CLI, from another terminal:
   wayfarer apply examples/welcome.yaml
   wayfarer contacts create --external-id jane --email jane@example.com --first-name Jane --tag vip

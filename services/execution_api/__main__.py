@@ -19,6 +19,7 @@ from wayfarer.event.v1.event_service_pb2_grpc import add_EventServiceServicer_to
 from wayfarer.execution.v1.bulk_service_pb2_grpc import add_BulkServiceServicer_to_server
 from wayfarer.execution.v1.editing_service_pb2_grpc import add_EditingServiceServicer_to_server
 from wayfarer.execution.v1.execution_service_pb2_grpc import add_ExecutionServiceServicer_to_server
+from wayfarer.execution.v1.overview_service_pb2_grpc import add_OverviewServiceServicer_to_server
 from wayfarer.execution.v1.template_service_pb2_grpc import add_TemplateServiceServicer_to_server
 from wayfarer.execution.v1.wait_service_pb2_grpc import add_WaitServiceServicer_to_server
 from wayfarer.execution.v1.workflow_service_pb2_grpc import add_WorkflowServiceServicer_to_server
@@ -39,6 +40,7 @@ from services.execution_api.errors import translate
 from services.execution_api.event_servicer import EventServicer
 from services.execution_api.execution_servicer import ExecutionServicer
 from services.execution_api.hashing import Hashing
+from services.execution_api.overview_servicer import OverviewServicer
 from services.execution_api.providers import Providers
 from services.execution_api.scheduler import Scheduler
 from services.execution_api.showing import Engine
@@ -65,6 +67,7 @@ _SERVICES = (
     "wayfarer.execution.v1.WaitService",
     "wayfarer.execution.v1.BulkService",
     "wayfarer.execution.v1.TemplateService",
+    "wayfarer.execution.v1.OverviewService",
     "wayfarer.event.v1.EventService",
     "wayfarer.admin.v1.AdminService",
     "wayfarer.crm.v1.ContactService",
@@ -142,6 +145,7 @@ def _servicers(parts: _Parts) -> list[Callable[[grpc.aio.Server], None]]:
         partial(add_ContactServiceServicer_to_server, ContactServicer(engine, parts.records)),
         partial(add_ConsentServiceServicer_to_server, ConsentServicer(engine)),
         partial(add_TemplateServiceServicer_to_server, TemplateServicer(engine)),
+        partial(add_OverviewServiceServicer_to_server, OverviewServicer(engine)),
         partial(add_AdminServiceServicer_to_server, AdminServicer(engine, parts.providers, due)),
     ]
 

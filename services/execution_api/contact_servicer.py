@@ -21,7 +21,7 @@ from wayfarer.crm.v1.contact_record_service_pb2 import ContactRecord
 from execution_engine.definition.triggers import CONTACT_UPDATED
 from execution_engine.errors import ExecutorUnavailable, ExternalIdTaken, InvalidValue, NotFound
 from execution_engine.ids import new_id
-from execution_engine.sending.channels import MESSENGER_FIELD, Channel, address_of
+from execution_engine.sending.channels import MESSENGER_FIELD, Channel, address_hash, address_of, normal
 from execution_engine.store import cancel, changes, contacts
 from execution_engine.store.accounts import account_transaction
 from execution_engine.store.contacts import ContactRow
@@ -98,6 +98,8 @@ class ContactServicer(contact_service_pb2_grpc.ContactServiceServicer):
         account_id, size = caller().account_id, paging.size_of(request.page_size)
         mark = paging.filter_mark(request)
         before = paging.decode_id(request.page_token, mark)
+        if request.address:
+            return pb.ListContactsResponse(contacts=await self._of_address(account_id, request.address))
         async with account_transaction(self._engine.pool, account_id) as connection:
             rows = await contacts.page(connection, self._engine.vault, account_id, before, size + 1)
         more = paging.encode(rows[size - 1].contact_id.bytes, mark) if len(rows) > size else ""
@@ -178,6 +180,16 @@ class ContactServicer(contact_service_pb2_grpc.ContactServiceServicer):
             await self._records.carry(account_id, contact_id)
         except ExecutorUnavailable:
             log.warning("crm_write_owed", contact_id=str(contact_id))
+
+    async def _of_address(self, account_id: int, address: str) -> list[contact_pb2.Contact]:
+        """Whoever has this e-mail address or phone number, newest first."""
+        bare = normal(Channel.EMAIL if "@" in address else Channel.SMS, address)
+        hashed = address_hash(self._engine.vault, account_id, bare)
+        async with account_transaction(self._engine.pool, account_id) as connection:
+            ids = await contacts.of_address(connection, account_id, hashed)
+            rows = await contacts.many(connection, self._engine.vault, account_id, ids)
+        newest = sorted(rows.values(), key=lambda row: row.contact_id, reverse=True)
+        return await self._shown(account_id, newest)
 
     async def _shown(self, account_id: int, rows: Sequence[ContactRow]) -> list[contact_pb2.Contact]:
         if not rows:

@@ -9,7 +9,7 @@ from wayfarer.execution.v1 import execution_service_pb2 as pb
 from wayfarer.execution.v1 import execution_service_pb2_grpc
 
 from execution_engine.errors import InvalidValue
-from execution_engine.model import TERMINAL, ExecutionView, LogRow, Priority, Status
+from execution_engine.model import TERMINAL, ErrorClass, ExecutionView, LogRow, Priority, Status
 from execution_engine.store import executions, logs, verify, workflows
 from execution_engine.store.accounts import account_transaction
 from execution_engine.store.enrollment import Start
@@ -72,26 +72,44 @@ class ExecutionServicer(Steering, execution_service_pb2_grpc.ExecutionServiceSer
         mark = paging.filter_mark(request)
         before = paging.decode_id(request.page_token, mark)
         async with account_transaction(self._engine.pool, account_id) as connection:
-            workflow_id = None
-            if request.workflow:
-                found = await workflows.find(connection, self._engine.vault, account_id, request.workflow)
-                workflow_id = found.workflow_id
-            chosen = executions.Filter(
-                workflow_id=workflow_id,
-                contact_id=UUID(request.contact_id) if request.contact_id else None,
-                status=Status(request.status) if request.status else None,
-                created_from=convert.moment(request.create_time_from, "create_time_from")
-                if request.HasField("create_time_from")
-                else None,
-                created_to=convert.moment(request.create_time_to, "create_time_to")
-                if request.HasField("create_time_to")
-                else None,
-                before=before,
-            )
+            chosen = await self._chosen(connection, account_id, request, before)
             views = await executions.page(connection, account_id, chosen, size + 1)
             listed = await shown_all(self._engine, connection, views[:size])
         more = paging.encode(views[size - 1].execution_id.bytes, mark) if len(views) > size else ""
         return pb.ListExecutionsResponse(executions=listed, next_page_token=more)
+
+    async def _chosen(
+        self,
+        connection: asyncpg.Connection,
+        account_id: int,
+        request: pb.ListExecutionsRequest,
+        before: UUID | None,
+    ) -> executions.Filter:
+        """What the request's filters mean. Raises NotFound, InvalidValue."""
+        workflow_id, places = None, None
+        if request.workflow:
+            found = await workflows.find(connection, self._engine.vault, account_id, request.workflow)
+            workflow_id = found.workflow_id
+            if request.step_id:
+                vault, step_id = self._engine.vault, request.step_id
+                places = await workflows.places_of(connection, vault, account_id, workflow_id, step_id, 0)
+        elif request.step_id:
+            raise InvalidValue("step_id", "required", "goes with the workflow whose step it is")
+        return executions.Filter(
+            workflow_id=workflow_id,
+            contact_id=UUID(request.contact_id) if request.contact_id else None,
+            status=Status(request.status) if request.status else None,
+            created_from=convert.moment(request.create_time_from, "create_time_from")
+            if request.HasField("create_time_from")
+            else None,
+            created_to=convert.moment(request.create_time_to, "create_time_to")
+            if request.HasField("create_time_to")
+            else None,
+            before=before,
+            reason=request.reason,
+            error_class=ErrorClass(request.error_class) if request.error_class else None,
+            places=places,
+        )
 
     async def ListExecutionLogs(
         self, request: pb.ListExecutionLogsRequest, context: Context

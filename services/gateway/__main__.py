@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
 import uvicorn
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
@@ -19,6 +20,8 @@ from dispatcher.intake import Intake
 from execution_engine.store.hints import DUE, HintSender
 from execution_engine.store.workflows import Outlines
 from services.gateway.callbacks import Callbacks
+from services.gateway.console.console import Console
+from services.gateway.console.sandbox_pages import Sandboxes
 from services.runtime import metrics
 from services.runtime.config import HostPort, host_port, integer, number, path, setting, text
 from services.runtime.database import open_pool
@@ -38,7 +41,17 @@ class Settings:
     communication: HostPort = setting(
         "WAYFARER_COMMUNICATION_TARGET", host_port, help="The family that sends messages."
     )
+    api: HostPort = setting("WAYFARER_API_TARGET", host_port, help="Where the public gRPC services listen.")
     public_url: str = setting("WAYFARER_PUBLIC_URL", text, help="Where the world reaches this process.")
+    mailbox_url: str = setting(
+        "WAYFARER_MAILBOX_URL",
+        text,
+        default="",
+        help="The local mailbox, for the console to show; else empty.",
+    )
+    sandboxes_url: str = setting(
+        "WAYFARER_SANDBOXES_URL", text, default="", help="The providers' sandboxes, likewise."
+    )
     metrics_port: int = setting("WAYFARER_METRICS_PORT", integer(0, 65535), default=0, help="0 for none.")
     log_level: str = setting("WAYFARER_LOG_LEVEL", text, default="INFO", help="Lowest level logged.")
     otlp_endpoint: str = setting("OTEL_EXPORTER_OTLP_ENDPOINT", text, default="", help="Empty for no traces.")
@@ -57,9 +70,20 @@ async def main(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -
     family = await stack.enter_async_context(open_channel(settings.communication, durations=durations))
     due = await stack.enter_async_context(HintSender(pool, DUE))
     callbacks = Callbacks(pool, vault, Intake(pool, vault, Outlines(vault), due), family, settings.public_url)
-    application = Starlette(routes=[Route("/healthz", _healthy), *callbacks.routes()])
+    api = await stack.enter_async_context(open_channel(settings.api, durations=durations))
+    sandboxes = await _sandboxes(settings, stack)
+    console = Console.of(api, vault, stop, public_url=settings.public_url, sandboxes=sandboxes)
+    application = Starlette(routes=[Route("/healthz", _healthy), *callbacks.routes(), *console.routes()])
     await stack.enter_async_context(_served(application, settings.listen))
     await stop.wait()
+
+
+async def _sandboxes(settings: Settings, stack: AsyncExitStack) -> Sandboxes | None:
+    """The local profile's mailbox and phone, if there are any."""
+    if not (settings.mailbox_url and settings.sandboxes_url):
+        return None
+    client = await stack.enter_async_context(aiohttp.ClientSession())
+    return Sandboxes(settings.mailbox_url, settings.sandboxes_url, client)
 
 
 async def _healthy(request: Request) -> Response:

@@ -132,7 +132,10 @@ class Processes:
             | {
                 "WAYFARER_DATABASE_URL": self.prepared.dsns["wayfarer_api"],
                 "WAYFARER_LISTEN": f"{HOST}:{ports.gateway}",
+                "WAYFARER_API_TARGET": f"{HOST}:{ports.api}",
                 "WAYFARER_COMMUNICATION_TARGET": f"{HOST}:{ports.executor('communication')}",
+                "WAYFARER_MAILBOX_URL": f"http://{HOST}:{ports.mailbox}",
+                "WAYFARER_SANDBOXES_URL": f"http://{HOST}:{ports.sandboxes}",
                 "WAYFARER_PUBLIC_URL": self.gateway_url,
                 "WAYFARER_METRICS_PORT": str(ports.gateway_metrics),
             },

@@ -99,6 +99,11 @@ class Stack:
         return f"http://{HOST}:{self.ports.gateway}"
 
     @property
+    def console_url(self) -> str:
+        """Where people look: the console; one signs in with an API key."""
+        return f"{self.gateway_url}/console/"
+
+    @property
     def sandboxes_url(self) -> str:
         """The providers' sandboxes, each in a folder of its own."""
         return f"http://{HOST}:{self.ports.sandboxes}"
@@ -188,6 +193,7 @@ class Stack:
             "receiver_url": self.receiver_url,
             "sandboxes_url": self.sandboxes_url,
             "gateway_url": self.gateway_url,
+            "console_url": self.console_url,
             "pid": os.getpid(),
             "postgres_pid": self.postgres.pid,
             "pids": self.supervisor.pids(),

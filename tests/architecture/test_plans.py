@@ -8,7 +8,7 @@ import pytest
 
 from execution_engine.bulk import Chosen
 from execution_engine.model import LIVE
-from execution_engine.store import bulk
+from execution_engine.store import bulk, overview
 from execution_engine.store.sql import statement
 from services.local.stack import Stack
 from services.worker.__main__ import PLANNER
@@ -24,6 +24,8 @@ INSERT INTO execution (account_id, execution_id, workflow_id, contact_id, versio
     SELECT w.account_id, uuidv7(), w.workflow_id, uuidv7(), 1, 0, 4, 2,
         2, 2, now() + interval '1 day', 1, '', now(), now()
     FROM workflow w, generate_series(1, {ROWS // 20}) WHERE w.key = 'plans';
+INSERT INTO activity SELECT n, date_trunc('minute', now()) - m * interval '1 minute', uuidv7(), 1, 1, 0, 5
+    FROM generate_series(1001, 1020) n, generate_series(0, 500) m;
 ANALYZE;
 """
 HOT = {
@@ -85,4 +87,34 @@ async def test_executions_at_a_step_are_found_by_their_workflow(
     await connection.close()
     plan = "\n".join(row[0] for row in rows)
     assert "execution_by_workflow" in plan, plan
+    assert "Seq Scan on execution" not in plan, plan
+
+
+READS = {
+    overview.COUNTS: ("execution_(by_status|pkey)",),
+    overview.DUE: ("execution_due",),
+    overview.FAILURES: ("execution_by_status",),
+    overview.ACTIVITY: ("activity_pkey",),
+}
+
+
+@pytest.mark.parametrize("query", READS, ids=("counts", "due", "failures", "activity"))
+async def test_an_overview_reads_by_index(worker_role: asyncpg.Connection, query: str) -> None:
+    """Without the worker's settings, as the API asks."""
+    arguments = {
+        overview.COUNTS: "1005, '{1,2,3,4,6}', 100000",
+        overview.DUE: "1005, 10000",
+        overview.FAILURES: "1005",
+        overview.ACTIVITY: "1005, now() - interval '1 hour', interval '1 minute', NULL",
+    }
+    name = f"read_{list(READS).index(query)}"
+    async with worker_role.transaction():
+        for setting in PLANNER:
+            await worker_role.execute(f"SET LOCAL {setting} TO DEFAULT")
+        await worker_role.execute(f"PREPARE {name} AS {query}")
+        plan = "\n".join(
+            row[0] for row in await worker_role.fetch(f"EXPLAIN EXECUTE {name}({arguments[query]})")
+        )
+    for index in READS[query]:
+        assert re.search(rf"(Index (Only )?Scan (Backward )?using|Bitmap Index Scan on) {index}", plan), plan
     assert "Seq Scan on execution" not in plan, plan

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from wayfarer.common.v1 import failure_pb2 as _failure_pb2
 from wayfarer.execution.v1 import execution_pb2 as _execution_pb2
 import builtins as _builtins
 import sys
@@ -156,6 +157,9 @@ class ListExecutionsRequest(_message.Message):
     CREATE_TIME_TO_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ERROR_CLASS_FIELD_NUMBER: _builtins.int
+    STEP_ID_FIELD_NUMBER: _builtins.int
     workflow: _builtins.str
     """Only this workflow, by id or key; empty for all."""
     contact_id: _builtins.str
@@ -166,6 +170,14 @@ class ListExecutionsRequest(_message.Message):
     """How many to give; 0 means 50, at most 1,000."""
     page_token: _builtins.str
     """Where to go on: next_page_token of the page before."""
+    reason: _builtins.str
+    """Only those with this reason, e.g. "max_retries_exhausted". This and the two below look at executions that
+    have not gone to the history: live and FAILED ones.
+    """
+    error_class: _failure_pb2.ErrorClass.ValueType
+    """Only those that failed with an error of this class."""
+    step_id: _builtins.str
+    """Only those that stand at this step; `workflow` must be given too."""
     @_builtins.property
     def create_time_from(self) -> _timestamp_pb2.Timestamp:
         """Only those accepted at or after."""
@@ -184,10 +196,13 @@ class ListExecutionsRequest(_message.Message):
         create_time_to: _timestamp_pb2.Timestamp | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        error_class: _failure_pb2.ErrorClass.ValueType = ...,
+        step_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time_from", b"create_time_from", "create_time_to", b"create_time_to"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_id", b"contact_id", "create_time_from", b"create_time_from", "create_time_to", b"create_time_to", "page_size", b"page_size", "page_token", b"page_token", "status", b"status", "workflow", b"workflow"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_id", b"contact_id", "create_time_from", b"create_time_from", "create_time_to", b"create_time_to", "error_class", b"error_class", "page_size", b"page_size", "page_token", b"page_token", "reason", b"reason", "status", b"status", "step_id", b"step_id", "workflow", b"workflow"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -121,7 +121,7 @@ class ExecutionServiceServicer:
 
     def ListExecutions(self, request, context):
         """ListExecutions pages through the account's executions, newest first.
-        Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID, NOT_FOUND (workflow).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -31,7 +31,7 @@ class ExecutionServiceStub:
     """
     ListExecutions: _aio.UnaryUnaryMultiCallable[_execution_service_pb2.ListExecutionsRequest, _execution_service_pb2.ListExecutionsResponse]
     """ListExecutions pages through the account's executions, newest first.
-    Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+    Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID, NOT_FOUND (workflow).
     """
     WatchExecution: _aio.UnaryStreamMultiCallable[_execution_service_pb2.WatchExecutionRequest, _execution_service_pb2.WatchExecutionResponse]
     """WatchExecution streams the execution and each new log entry until it has ended.
@@ -102,7 +102,7 @@ class ExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_execution_service_pb2.ListExecutionsRequest, _abc.Awaitable[_execution_service_pb2.ListExecutionsResponse]],
     ) -> _abc.Awaitable[_execution_service_pb2.ListExecutionsResponse]:
         """ListExecutions pages through the account's executions, newest first.
-        Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID, NOT_FOUND (workflow).
         """
 
     @_abc_1.abstractmethod
