@@ -92,9 +92,13 @@ class ExecutionServicer(Steering, execution_service_pb2_grpc.ExecutionServiceSer
             workflow_id = found.workflow_id
             if request.step_id:
                 vault, step_id = self._engine.vault, request.step_id
-                places = await workflows.places_of(connection, vault, account_id, workflow_id, step_id, 0)
+                places = await workflows.places_of(
+                    connection, vault, account_id, workflow_id, step_id, request.version
+                )
         elif request.step_id:
             raise InvalidValue("step_id", "required", "goes with the workflow whose step it is")
+        elif request.version:
+            raise InvalidValue("version", "required", "goes with the workflow whose version it is")
         return executions.Filter(
             workflow_id=workflow_id,
             contact_id=UUID(request.contact_id) if request.contact_id else None,
@@ -109,6 +113,7 @@ class ExecutionServicer(Steering, execution_service_pb2_grpc.ExecutionServiceSer
             reason=request.reason,
             error_class=ErrorClass(request.error_class) if request.error_class else None,
             places=places,
+            version=request.version,
         )
 
     async def ListExecutionLogs(

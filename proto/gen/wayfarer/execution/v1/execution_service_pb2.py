@@ -29,7 +29,7 @@ from wayfarer.common.v1 import failure_pb2 as wayfarer_dot_common_dot_v1_dot_fai
 from wayfarer.execution.v1 import execution_pb2 as wayfarer_dot_execution_dot_v1_dot_execution__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-wayfarer/execution/v1/execution_service.proto\x12\x15wayfarer.execution.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a wayfarer/common/v1/failure.proto\x1a%wayfarer/execution/v1/execution.proto\"\x95\x02\n\x15StartExecutionRequest\x12\x39\n\x08workflow\x18\x01 \x01(\tB\'\xbaH$r\"\x10\x01\x18\x64\x32\x1c^[A-Za-z0-9][A-Za-z0-9_.-]*$\x12\x1c\n\ncontact_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12(\n\x07trigger\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12;\n\x08priority\x18\x04 \x01(\x0e\x32\x1f.wayfarer.execution.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1b\n\tentry_key\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1f\n\nrequest_id\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"t\n\x16StartExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\x12\x14\n\x0c\x64\x65\x64uplicated\x18\x02 \x01(\x08\x12\x0f\n\x07message\x18\x03 \x01(\t\"+\n\x13GetExecutionRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"K\n\x14GetExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\"\xae\x03\n\x15ListExecutionsRequest\x12\x19\n\x08workflow\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1f\n\ncontact_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12@\n\x06status\x18\x03 \x01(\x0e\x32&.wayfarer.execution.v1.ExecutionStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x34\n\x10\x63reate_time_from\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reate_time_to\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1d\n\tpage_size\x18\x06 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x17\n\x06reason\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12=\n\x0b\x65rror_class\x18\t \x01(\x0e\x32\x1e.wayfarer.common.v1.ErrorClassB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x18\n\x07step_id\x18\n \x01(\tB\x07\xbaH\x04r\x02\x18@\"g\n\x16ListExecutionsResponse\x12\x34\n\nexecutions\x18\x01 \x03(\x0b\x32 .wayfarer.execution.v1.Execution\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"@\n\x15WatchExecutionRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x11\n\tafter_seq\x18\x02 \x01(\r\"\x83\x01\n\x16WatchExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\x12\x34\n\x0blog_entries\x18\x02 \x03(\x0b\x32\x1f.wayfarer.execution.v1.LogEntry\"\x9b\x01\n\x18ListExecutionLogsRequest\x12\x1e\n\x0c\x65xecution_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x14\n\x0cnewest_first\x18\x04 \x01(\x08\x12\x0c\n\x04page\x18\x05 \x01(\r\"~\n\x19ListExecutionLogsResponse\x12\x34\n\x0blog_entries\x18\x01 \x03(\x0b\x32\x1f.wayfarer.execution.v1.LogEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\r\"i\n\x16\x43\x61ncelExecutionRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"N\n\x17\x43\x61ncelExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\"h\n\x15PauseExecutionRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"M\n\x16PauseExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\"i\n\x16ResumeExecutionRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"N\n\x17ResumeExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\"\x99\x01\n\x15RetryExecutionRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1a\n\tfrom_step\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x13\n\x0bskip_failed\x18\x05 \x01(\x08\"M\n\x16RetryExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\"/\n\x17\x45xplainExecutionRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x81\x01\n\x18\x45xplainExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\x12\x30\n\x08\x62lockers\x18\x02 \x03(\x0b\x32\x1e.wayfarer.execution.v1.Blocker\"\xb1\x02\n\x07\x42locker\x12.\n\x04kind\x18\x01 \x01(\x0e\x32 .wayfarer.execution.v1.BlockedOn\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12)\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06remedy\x18\x05 \x01(\t\x12\x10\n\x08position\x18\x06 \x01(\r\x12:\n\x06\x64\x65tail\x18\x07 \x03(\x0b\x32*.wayfarer.execution.v1.Blocker.DetailEntry\x1a-\n\x0b\x44\x65tailEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\">\n\x17VerifyExecutionsRequest\x12#\n\x0emax_executions\x18\x01 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xa0\x8d\x06(\x00\"m\n\x18VerifyExecutionsResponse\x12\x35\n\x06\x63hecks\x18\x01 \x03(\x0b\x32%.wayfarer.execution.v1.InvariantCheck\x12\x1a\n\x12\x65xecutions_checked\x18\x02 \x01(\r\"W\n\x0eInvariantCheck\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\nviolations\x18\x03 \x01(\r\x12\x10\n\x08\x65xamples\x18\x04 \x03(\t2\xee\t\n\x10\x45xecutionService\x12m\n\x0eStartExecution\x12,.wayfarer.execution.v1.StartExecutionRequest\x1a-.wayfarer.execution.v1.StartExecutionResponse\x12g\n\x0cGetExecution\x12*.wayfarer.execution.v1.GetExecutionRequest\x1a+.wayfarer.execution.v1.GetExecutionResponse\x12m\n\x0eListExecutions\x12,.wayfarer.execution.v1.ListExecutionsRequest\x1a-.wayfarer.execution.v1.ListExecutionsResponse\x12o\n\x0eWatchExecution\x12,.wayfarer.execution.v1.WatchExecutionRequest\x1a-.wayfarer.execution.v1.WatchExecutionResponse0\x01\x12v\n\x11ListExecutionLogs\x12/.wayfarer.execution.v1.ListExecutionLogsRequest\x1a\x30.wayfarer.execution.v1.ListExecutionLogsResponse\x12p\n\x0f\x43\x61ncelExecution\x12-.wayfarer.execution.v1.CancelExecutionRequest\x1a..wayfarer.execution.v1.CancelExecutionResponse\x12m\n\x0ePauseExecution\x12,.wayfarer.execution.v1.PauseExecutionRequest\x1a-.wayfarer.execution.v1.PauseExecutionResponse\x12p\n\x0fResumeExecution\x12-.wayfarer.execution.v1.ResumeExecutionRequest\x1a..wayfarer.execution.v1.ResumeExecutionResponse\x12m\n\x0eRetryExecution\x12,.wayfarer.execution.v1.RetryExecutionRequest\x1a-.wayfarer.execution.v1.RetryExecutionResponse\x12s\n\x10\x45xplainExecution\x12..wayfarer.execution.v1.ExplainExecutionRequest\x1a/.wayfarer.execution.v1.ExplainExecutionResponse\x12s\n\x10VerifyExecutions\x12..wayfarer.execution.v1.VerifyExecutionsRequest\x1a/.wayfarer.execution.v1.VerifyExecutionsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-wayfarer/execution/v1/execution_service.proto\x12\x15wayfarer.execution.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a wayfarer/common/v1/failure.proto\x1a%wayfarer/execution/v1/execution.proto\"\x95\x02\n\x15StartExecutionRequest\x12\x39\n\x08workflow\x18\x01 \x01(\tB\'\xbaH$r\"\x10\x01\x18\x64\x32\x1c^[A-Za-z0-9][A-Za-z0-9_.-]*$\x12\x1c\n\ncontact_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12(\n\x07trigger\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12;\n\x08priority\x18\x04 \x01(\x0e\x32\x1f.wayfarer.execution.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1b\n\tentry_key\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1f\n\nrequest_id\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"t\n\x16StartExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\x12\x14\n\x0c\x64\x65\x64uplicated\x18\x02 \x01(\x08\x12\x0f\n\x07message\x18\x03 \x01(\t\"+\n\x13GetExecutionRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"K\n\x14GetExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\"\xcc\x03\n\x15ListExecutionsRequest\x12\x19\n\x08workflow\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1f\n\ncontact_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12@\n\x06status\x18\x03 \x01(\x0e\x32&.wayfarer.execution.v1.ExecutionStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x34\n\x10\x63reate_time_from\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reate_time_to\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1d\n\tpage_size\x18\x06 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x17\n\x06reason\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12=\n\x0b\x65rror_class\x18\t \x01(\x0e\x32\x1e.wayfarer.common.v1.ErrorClassB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x18\n\x07step_id\x18\n \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1c\n\x07version\x18\x0b \x01(\rB\x0b\xbaH\x08*\x06\x18\xff\xff\xff\xff\x07\"g\n\x16ListExecutionsResponse\x12\x34\n\nexecutions\x18\x01 \x03(\x0b\x32 .wayfarer.execution.v1.Execution\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"@\n\x15WatchExecutionRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x11\n\tafter_seq\x18\x02 \x01(\r\"\x83\x01\n\x16WatchExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\x12\x34\n\x0blog_entries\x18\x02 \x03(\x0b\x32\x1f.wayfarer.execution.v1.LogEntry\"\x9b\x01\n\x18ListExecutionLogsRequest\x12\x1e\n\x0c\x65xecution_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x14\n\x0cnewest_first\x18\x04 \x01(\x08\x12\x0c\n\x04page\x18\x05 \x01(\r\"~\n\x19ListExecutionLogsResponse\x12\x34\n\x0blog_entries\x18\x01 \x03(\x0b\x32\x1f.wayfarer.execution.v1.LogEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\r\"i\n\x16\x43\x61ncelExecutionRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"N\n\x17\x43\x61ncelExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\"h\n\x15PauseExecutionRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"M\n\x16PauseExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\"i\n\x16ResumeExecutionRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"N\n\x17ResumeExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\"\x99\x01\n\x15RetryExecutionRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1a\n\tfrom_step\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x13\n\x0bskip_failed\x18\x05 \x01(\x08\"M\n\x16RetryExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\"/\n\x17\x45xplainExecutionRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x81\x01\n\x18\x45xplainExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\x12\x30\n\x08\x62lockers\x18\x02 \x03(\x0b\x32\x1e.wayfarer.execution.v1.Blocker\"\xb1\x02\n\x07\x42locker\x12.\n\x04kind\x18\x01 \x01(\x0e\x32 .wayfarer.execution.v1.BlockedOn\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12)\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06remedy\x18\x05 \x01(\t\x12\x10\n\x08position\x18\x06 \x01(\r\x12:\n\x06\x64\x65tail\x18\x07 \x03(\x0b\x32*.wayfarer.execution.v1.Blocker.DetailEntry\x1a-\n\x0b\x44\x65tailEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\">\n\x17VerifyExecutionsRequest\x12#\n\x0emax_executions\x18\x01 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xa0\x8d\x06(\x00\"m\n\x18VerifyExecutionsResponse\x12\x35\n\x06\x63hecks\x18\x01 \x03(\x0b\x32%.wayfarer.execution.v1.InvariantCheck\x12\x1a\n\x12\x65xecutions_checked\x18\x02 \x01(\r\"W\n\x0eInvariantCheck\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\nviolations\x18\x03 \x01(\r\x12\x10\n\x08\x65xamples\x18\x04 \x03(\t2\xee\t\n\x10\x45xecutionService\x12m\n\x0eStartExecution\x12,.wayfarer.execution.v1.StartExecutionRequest\x1a-.wayfarer.execution.v1.StartExecutionResponse\x12g\n\x0cGetExecution\x12*.wayfarer.execution.v1.GetExecutionRequest\x1a+.wayfarer.execution.v1.GetExecutionResponse\x12m\n\x0eListExecutions\x12,.wayfarer.execution.v1.ListExecutionsRequest\x1a-.wayfarer.execution.v1.ListExecutionsResponse\x12o\n\x0eWatchExecution\x12,.wayfarer.execution.v1.WatchExecutionRequest\x1a-.wayfarer.execution.v1.WatchExecutionResponse0\x01\x12v\n\x11ListExecutionLogs\x12/.wayfarer.execution.v1.ListExecutionLogsRequest\x1a\x30.wayfarer.execution.v1.ListExecutionLogsResponse\x12p\n\x0f\x43\x61ncelExecution\x12-.wayfarer.execution.v1.CancelExecutionRequest\x1a..wayfarer.execution.v1.CancelExecutionResponse\x12m\n\x0ePauseExecution\x12,.wayfarer.execution.v1.PauseExecutionRequest\x1a-.wayfarer.execution.v1.PauseExecutionResponse\x12p\n\x0fResumeExecution\x12-.wayfarer.execution.v1.ResumeExecutionRequest\x1a..wayfarer.execution.v1.ResumeExecutionResponse\x12m\n\x0eRetryExecution\x12,.wayfarer.execution.v1.RetryExecutionRequest\x1a-.wayfarer.execution.v1.RetryExecutionResponse\x12s\n\x10\x45xplainExecution\x12..wayfarer.execution.v1.ExplainExecutionRequest\x1a/.wayfarer.execution.v1.ExplainExecutionResponse\x12s\n\x10VerifyExecutions\x12..wayfarer.execution.v1.VerifyExecutionsRequest\x1a/.wayfarer.execution.v1.VerifyExecutionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -64,6 +64,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['error_class']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['step_id']._loaded_options = None
   _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['step_id']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['version']._loaded_options = None
+  _globals['_LISTEXECUTIONSREQUEST'].fields_by_name['version']._serialized_options = b'\272H\010*\006\030\377\377\377\377\007'
   _globals['_WATCHEXECUTIONREQUEST'].fields_by_name['id']._loaded_options = None
   _globals['_WATCHEXECUTIONREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_LISTEXECUTIONLOGSREQUEST'].fields_by_name['execution_id']._loaded_options = None
@@ -113,47 +115,47 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETEXECUTIONRESPONSE']._serialized_start=680
   _globals['_GETEXECUTIONRESPONSE']._serialized_end=755
   _globals['_LISTEXECUTIONSREQUEST']._serialized_start=758
-  _globals['_LISTEXECUTIONSREQUEST']._serialized_end=1188
-  _globals['_LISTEXECUTIONSRESPONSE']._serialized_start=1190
-  _globals['_LISTEXECUTIONSRESPONSE']._serialized_end=1293
-  _globals['_WATCHEXECUTIONREQUEST']._serialized_start=1295
-  _globals['_WATCHEXECUTIONREQUEST']._serialized_end=1359
-  _globals['_WATCHEXECUTIONRESPONSE']._serialized_start=1362
-  _globals['_WATCHEXECUTIONRESPONSE']._serialized_end=1493
-  _globals['_LISTEXECUTIONLOGSREQUEST']._serialized_start=1496
-  _globals['_LISTEXECUTIONLOGSREQUEST']._serialized_end=1651
-  _globals['_LISTEXECUTIONLOGSRESPONSE']._serialized_start=1653
-  _globals['_LISTEXECUTIONLOGSRESPONSE']._serialized_end=1779
-  _globals['_CANCELEXECUTIONREQUEST']._serialized_start=1781
-  _globals['_CANCELEXECUTIONREQUEST']._serialized_end=1886
-  _globals['_CANCELEXECUTIONRESPONSE']._serialized_start=1888
-  _globals['_CANCELEXECUTIONRESPONSE']._serialized_end=1966
-  _globals['_PAUSEEXECUTIONREQUEST']._serialized_start=1968
-  _globals['_PAUSEEXECUTIONREQUEST']._serialized_end=2072
-  _globals['_PAUSEEXECUTIONRESPONSE']._serialized_start=2074
-  _globals['_PAUSEEXECUTIONRESPONSE']._serialized_end=2151
-  _globals['_RESUMEEXECUTIONREQUEST']._serialized_start=2153
-  _globals['_RESUMEEXECUTIONREQUEST']._serialized_end=2258
-  _globals['_RESUMEEXECUTIONRESPONSE']._serialized_start=2260
-  _globals['_RESUMEEXECUTIONRESPONSE']._serialized_end=2338
-  _globals['_RETRYEXECUTIONREQUEST']._serialized_start=2341
-  _globals['_RETRYEXECUTIONREQUEST']._serialized_end=2494
-  _globals['_RETRYEXECUTIONRESPONSE']._serialized_start=2496
-  _globals['_RETRYEXECUTIONRESPONSE']._serialized_end=2573
-  _globals['_EXPLAINEXECUTIONREQUEST']._serialized_start=2575
-  _globals['_EXPLAINEXECUTIONREQUEST']._serialized_end=2622
-  _globals['_EXPLAINEXECUTIONRESPONSE']._serialized_start=2625
-  _globals['_EXPLAINEXECUTIONRESPONSE']._serialized_end=2754
-  _globals['_BLOCKER']._serialized_start=2757
-  _globals['_BLOCKER']._serialized_end=3062
-  _globals['_BLOCKER_DETAILENTRY']._serialized_start=3017
-  _globals['_BLOCKER_DETAILENTRY']._serialized_end=3062
-  _globals['_VERIFYEXECUTIONSREQUEST']._serialized_start=3064
-  _globals['_VERIFYEXECUTIONSREQUEST']._serialized_end=3126
-  _globals['_VERIFYEXECUTIONSRESPONSE']._serialized_start=3128
-  _globals['_VERIFYEXECUTIONSRESPONSE']._serialized_end=3237
-  _globals['_INVARIANTCHECK']._serialized_start=3239
-  _globals['_INVARIANTCHECK']._serialized_end=3326
-  _globals['_EXECUTIONSERVICE']._serialized_start=3329
-  _globals['_EXECUTIONSERVICE']._serialized_end=4591
+  _globals['_LISTEXECUTIONSREQUEST']._serialized_end=1218
+  _globals['_LISTEXECUTIONSRESPONSE']._serialized_start=1220
+  _globals['_LISTEXECUTIONSRESPONSE']._serialized_end=1323
+  _globals['_WATCHEXECUTIONREQUEST']._serialized_start=1325
+  _globals['_WATCHEXECUTIONREQUEST']._serialized_end=1389
+  _globals['_WATCHEXECUTIONRESPONSE']._serialized_start=1392
+  _globals['_WATCHEXECUTIONRESPONSE']._serialized_end=1523
+  _globals['_LISTEXECUTIONLOGSREQUEST']._serialized_start=1526
+  _globals['_LISTEXECUTIONLOGSREQUEST']._serialized_end=1681
+  _globals['_LISTEXECUTIONLOGSRESPONSE']._serialized_start=1683
+  _globals['_LISTEXECUTIONLOGSRESPONSE']._serialized_end=1809
+  _globals['_CANCELEXECUTIONREQUEST']._serialized_start=1811
+  _globals['_CANCELEXECUTIONREQUEST']._serialized_end=1916
+  _globals['_CANCELEXECUTIONRESPONSE']._serialized_start=1918
+  _globals['_CANCELEXECUTIONRESPONSE']._serialized_end=1996
+  _globals['_PAUSEEXECUTIONREQUEST']._serialized_start=1998
+  _globals['_PAUSEEXECUTIONREQUEST']._serialized_end=2102
+  _globals['_PAUSEEXECUTIONRESPONSE']._serialized_start=2104
+  _globals['_PAUSEEXECUTIONRESPONSE']._serialized_end=2181
+  _globals['_RESUMEEXECUTIONREQUEST']._serialized_start=2183
+  _globals['_RESUMEEXECUTIONREQUEST']._serialized_end=2288
+  _globals['_RESUMEEXECUTIONRESPONSE']._serialized_start=2290
+  _globals['_RESUMEEXECUTIONRESPONSE']._serialized_end=2368
+  _globals['_RETRYEXECUTIONREQUEST']._serialized_start=2371
+  _globals['_RETRYEXECUTIONREQUEST']._serialized_end=2524
+  _globals['_RETRYEXECUTIONRESPONSE']._serialized_start=2526
+  _globals['_RETRYEXECUTIONRESPONSE']._serialized_end=2603
+  _globals['_EXPLAINEXECUTIONREQUEST']._serialized_start=2605
+  _globals['_EXPLAINEXECUTIONREQUEST']._serialized_end=2652
+  _globals['_EXPLAINEXECUTIONRESPONSE']._serialized_start=2655
+  _globals['_EXPLAINEXECUTIONRESPONSE']._serialized_end=2784
+  _globals['_BLOCKER']._serialized_start=2787
+  _globals['_BLOCKER']._serialized_end=3092
+  _globals['_BLOCKER_DETAILENTRY']._serialized_start=3047
+  _globals['_BLOCKER_DETAILENTRY']._serialized_end=3092
+  _globals['_VERIFYEXECUTIONSREQUEST']._serialized_start=3094
+  _globals['_VERIFYEXECUTIONSREQUEST']._serialized_end=3156
+  _globals['_VERIFYEXECUTIONSRESPONSE']._serialized_start=3158
+  _globals['_VERIFYEXECUTIONSRESPONSE']._serialized_end=3267
+  _globals['_INVARIANTCHECK']._serialized_start=3269
+  _globals['_INVARIANTCHECK']._serialized_end=3356
+  _globals['_EXECUTIONSERVICE']._serialized_start=3359
+  _globals['_EXECUTIONSERVICE']._serialized_end=4621
 # @@protoc_insertion_point(module_scope)
