@@ -126,7 +126,7 @@ def items(
     from services.cli import render
 
     def table(rows: Sequence[pb.BulkItem]) -> Any:
-        made = render.table("#", "execution or contact", "came to", "started or there already")
+        made = render.table("#", "execution or contact", "came to", "execution", whole="execution or contact")
         for row in rows:
             made.add_row(str(row.item), row.subject_id, row.outcome, row.execution_id)
         return made
@@ -214,19 +214,16 @@ def _counts(counts: Any) -> str:
 
 
 def _table(rows: Sequence[Any]) -> Any:
-    from rich.markup import escape
-
     from services.cli import render
 
-    made = render.table("operation", "kind", "state", "finished", "outcomes", "by", "started")
+    made = render.table("operation", "kind", "state", "finished", "started", "outcomes", whole="operation")
     for row in rows:
         made.add_row(
             row.id,
             render.enum_name(row, "kind"),
             render.enum_name(row, "state"),
             f"{row.finished} of {row.total}",
+            render.to_second(row, "create_time"),
             _counts(row.outcomes),
-            escape(row.actor),
-            render.moment(row, "create_time").partition(".")[0],
         )
     return made

@@ -119,7 +119,10 @@ def refused(error: Any) -> Refused:
             passing=True,
         )
     lines = [f"{message} [{info.reason or code.name}]"]
-    lines += [f"  {v.field}: {v.description} ({v.reason})" for v in request.field_violations]
+    for fault in request.field_violations:
+        lines.append(
+            f"  {fault.field}: {fault.description.removeprefix(f'{fault.field}: ')} ({fault.reason})"
+        )
     if omitted := info.metadata.get("violations_omitted"):
         lines.append(f"  … and {omitted} more")
     return Refused(lines, passing=code in _PASSING)

@@ -1,13 +1,13 @@
 """`wayfarer contacts`: the contacts of the account, and what each has gone through."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from services.cli import options as opt
-from services.cli.events import event_table, refusal_table
+from services.cli.events import event_table, refusal_table, workflow_keys
 from services.cli.session import api_session, contact_id, pages, show_list, show_on_screen
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def list_contacts(
     from services.cli import render
 
     def table(rows: Sequence["contact_pb2.Contact"]) -> Any:
-        made = render.table("contact", "external id", "name", "e-mail", "tags")
+        made = render.table("contact", "external id", "name", "e-mail", "tags", whole="contact")
         for row in rows:
             told = (row.external_id, _full_name(row), row.email, ", ".join(row.tags))
             made.add_row(row.id, *(render.literal(cell) for cell in told))
@@ -102,6 +102,7 @@ def show(
     """Show one contact: what runs and what comes, what was, what may be sent, what was refused."""
     with api_session() as api:
         answers = _gathered(api, contact_id(api, contact), limit)
+        keys = {} if as_json else workflow_keys(api)
     if as_json:
         from services.cli import render
 
@@ -112,7 +113,7 @@ def show(
         data.pop("next_page_token")
         typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
         return
-    for part in _told(*answers):
+    for part in _told(keys, *answers):
         show_on_screen(part)
 
 
@@ -137,7 +138,14 @@ def _gathered(api: "Api", contact: str, limit: int) -> list[Any]:
 
 
 def _told(
-    contact: Any, executions: Any, waits: Any, consents: Any, messages: Any, refusals: Any, events: Any
+    keys: Mapping[str, str],
+    contact: Any,
+    executions: Any,
+    waits: Any,
+    consents: Any,
+    messages: Any,
+    refusals: Any,
+    events: Any,
 ) -> Iterator[Any]:
     """What there is to say, table by table; what is empty is left out, but for what runs."""
     from services.cli import render
@@ -149,7 +157,7 @@ def _told(
     if waits.waits:
         table = render.table("resumes", "at step", "rule", "or by event", title="Waits")
         for wait in waits.waits:
-            when = render.moment(wait, "resume_time") + (" (paused)" if wait.paused else "")
+            when = render.to_second(wait, "resume_time") + (" (paused)" if wait.paused else "")
             events_named = ", ".join(wait.event_types)
             table.add_row(when, wait.step_id, render.literal(wait.rule), events_named)
         yield table
@@ -158,13 +166,15 @@ def _told(
     if consents.consents or consents.suppressions:
         yield _consents(consents)
     if messages.messages:
-        table = render.table("begun", "channel", "category", "execution", "step", title="Messages")
+        table = render.table(
+            "begun", "channel", "category", "execution", "step", title="Messages", whole="execution"
+        )
         for sent in messages.messages:
             kinds = (render.enum_name(sent, "channel"), render.enum_name(sent, "category"))
-            table.add_row(render.moment(sent, "time"), *kinds, sent.execution_id, sent.step_id)
+            table.add_row(render.to_second(sent, "time"), *kinds, sent.execution_id, sent.step_id)
         yield table
     if refusals.refusals:
-        yield refusal_table(refusals.refusals, "Refused starts")
+        yield refusal_table(refusals.refusals, keys, "Refused starts")
     if events.events:
         yield event_table(events.events, "Events")
 

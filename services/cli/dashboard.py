@@ -6,7 +6,8 @@ Pure: the size of the screen and the time come in with the answers.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from functools import partial
+from typing import Final, Literal
 
 from rich.text import Text
 from wayfarer.execution.v1.overview_service_pb2 import (
@@ -22,9 +23,10 @@ LATE_S: Final = 10.0
 """From this lateness on it is shown as trouble."""
 _RATES: Final = (("steps", "cyan"), ("started", "blue"), ("completed", "green"), ("failed", "red"))
 _BARS: Final = "▁▂▃▄▅▆▇█"
-_PLAIN_BARS: Final = "_.:-=+*#"
 _NAME_WIDTH: Final = 11
 _FIGURES_WIDTH: Final = 26
+_TITLES: Final = 3
+"""Rows that two titles take, and what parts them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,36 +38,28 @@ class Seen:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Screen:
-    """Columns and rows to fill; no rows means as many as it takes. `plain`: only ASCII."""
-
-    columns: int
-    rows: int | None = None
-    plain: bool = False
-
-
-def lines(seen: Seen, screen: Screen, heading: Text) -> list[Text]:
-    """All that is shown, line by line; what has no room is counted, and trouble comes first."""
-    found = [heading, Text(), *_statuses(seen.now), Text(), *_rates(seen.activity, screen), Text()]
-    lanes = [_lane(lane, seen.at) for lane in sorted(seen.now.lanes, key=_urgency)]
+def lines(seen: Seen, heading: Text, columns: int, rows: int | None = None) -> list[Text]:
+    """All that is shown, line by line; what has no room in so many rows is counted, and trouble comes first."""
+    found = [heading, Text(), *_statuses(seen.now), Text(), *_rates(seen.activity, columns), Text()]
+    lanes = [_lane(lane, seen.at) for lane in sorted(seen.now.lanes, key=partial(_urgency, at=seen.at))]
     failures = [_failure(group) for group in sorted(seen.now.failures, key=_newest)]
-    room = None if screen.rows is None else max(screen.rows - len(found) - 3, 2)
-    for_lanes = None if room is None else max(min(len(lanes), room // 2), room - max(len(failures), 1))
-    shown_lanes = _section("Lanes and breakers", lanes, for_lanes, "none has asked for less, none fails")
-    left = None if room is None or for_lanes is None else room - len(shown_lanes) + 1
-    found += [*shown_lanes, Text(), *_section("Newest failures", failures, left, "nothing has failed")]
+    for_lanes, for_failures = len(lanes), len(failures)
+    if rows is not None:
+        room = max(rows - len(found) - _TITLES, 2)
+        for_lanes = min(max(for_lanes, 1), max(room // 2, room - max(for_failures, 1)))
+        for_failures = room - for_lanes
+    found += _section("Lanes and breakers", lanes, for_lanes, "none has asked for less, none fails")
+    found += [Text(), *_section("Newest failures", failures, for_failures, "nothing has failed")]
     for line in found:
         line.no_wrap = True
-        line.truncate(screen.columns, overflow="ellipsis")
-    return found if screen.rows is None else found[: screen.rows]
+        line.truncate(columns, overflow="ellipsis")
+    return found[:rows]
 
 
-def sparkline(counts: Sequence[int], *, plain: bool = False) -> str:
+def sparkline(counts: Sequence[int]) -> str:
     """A character per count, as high as it is beside the highest; only 0 lies on the ground."""
-    bars = _PLAIN_BARS if plain else _BARS
     top = max(counts, default=0)
-    return "".join(bars[-(-count * (len(bars) - 1) // top)] if count > 0 else bars[0] for count in counts)
+    return "".join(_BARS[-(-count * (len(_BARS) - 1) // top)] if count > 0 else _BARS[0] for count in counts)
 
 
 def _statuses(now: GetOverviewResponse) -> list[Text]:
@@ -78,7 +72,7 @@ def _statuses(now: GetOverviewResponse) -> list[Text]:
         )
         line.append(f"{limit}   ", style="dim")
     late = now.lateness.ToTimedelta()
-    due = Text("due ", style="dim").append(f"{now.due:,}")
+    due = Text().append("due ", style="dim").append(f"{now.due:,}")
     due.append("   late ", style="dim")
     due.append(render.length(late), style="bold red" if late.total_seconds() >= LATE_S else "")
     return [line, due]
@@ -88,14 +82,14 @@ def _tone(name: str, executions: int) -> str:
     return f"bold {render.color(name)}" if executions else "dim"
 
 
-def _rates(activity: GetActivityResponse, screen: Screen) -> list[Text]:
+def _rates(activity: GetActivityResponse, columns: int) -> list[Text]:
     """A line per rate: minute by minute, the sum, and what the last whole minute had."""
-    points = activity.points[-max(screen.columns - _NAME_WIDTH - _FIGURES_WIDTH, 1) :]
+    points = activity.points[-max(columns - _NAME_WIDTH - _FIGURES_WIDTH, 1) :]
     found = [Text(f"Last {len(points)} minutes", style="bold")]
     for name, style in _RATES:
         counts = [getattr(point, name) for point in points]
-        line = Text(f"{name:{_NAME_WIDTH}}", style="dim")
-        line.append(sparkline(counts, plain=screen.plain), style=style)
+        line = Text().append(f"{name:{_NAME_WIDTH}}", style="dim")
+        line.append(sparkline(counts), style=style)
         last = counts[-2] if len(counts) > 1 else 0
         found.append(line.append(f" {sum(counts):,}").append(f" · {last:,}/min", style="dim"))
     return found
@@ -104,9 +98,9 @@ def _rates(activity: GetActivityResponse, screen: Screen) -> list[Text]:
 def _lane(lane: LaneState, at: datetime) -> Text:
     line = Text(lane.lane)
     if _ahead(lane, "open_until", at):
-        line.append(f"  breaker open until {render.moment(lane, 'open_until')[:8]}", style="bold red")
+        line.append(f"  breaker open until {render.to_second(lane, 'open_until')}", style="bold red")
     elif _ahead(lane, "paused_until", at):
-        line.append(f"  slowed down until {render.moment(lane, 'paused_until')[:8]}", style="yellow")
+        line.append(f"  slowed down until {render.to_second(lane, 'paused_until')}", style="yellow")
     else:
         line.append("  open to all", style="green")
     if lane.failures:
@@ -114,23 +108,19 @@ def _lane(lane: LaneState, at: datetime) -> Text:
     return line.append(f" · {lane.used_today:,} today{' · executor' if lane.shared else ''}", style="dim")
 
 
-def _ahead(lane: LaneState, field: str, at: datetime) -> bool:
+def _ahead(lane: LaneState, field: Literal["open_until", "paused_until"], at: datetime) -> bool:
     until: datetime = getattr(lane, field).ToDatetime(UTC)
-    return lane.HasField(field) and until > at  # type: ignore[arg-type]
+    return lane.HasField(field) and until > at
 
 
-def _urgency(lane: LaneState) -> tuple[bool, bool, int, str]:
-    return (
-        not lane.HasField("open_until"),
-        not lane.HasField("paused_until"),
-        -lane.failures,
-        lane.lane,
-    )
+def _urgency(lane: LaneState, at: datetime) -> tuple[bool, bool, int, str]:
+    is_open, is_slow = _ahead(lane, "open_until", at), _ahead(lane, "paused_until", at)
+    return (not is_open, not is_slow, -lane.failures, lane.lane)
 
 
 def _failure(group: FailureGroup) -> Text:
-    when = render.moment(group, "last_time").partition(".")[0]
-    line = Text(f"{when}  ", style="dim").append(f"{group.executions:,}× ", style="bold red")
+    when = render.to_second(group, "last_time")
+    line = Text().append(f"{when}  ", style="dim").append(f"{group.executions:,}× ", style="bold red")
     line.append(f"{group.workflow_key} at {group.step_id}", style="bold")
     return line.append(f"  {render.failure(group.failure)}")
 
@@ -139,10 +129,10 @@ def _newest(group: FailureGroup) -> int:
     return -group.last_time.ToNanoseconds()
 
 
-def _section(title: str, rows: Sequence[Text], room: int | None, none: str) -> list[Text]:
+def _section(title: str, rows: Sequence[Text], room: int, none: str) -> list[Text]:
     made = [Text(title, style="bold")]
     if not rows:
         return [*made, Text(none, style="dim")]
-    fits = len(rows) if room is None or len(rows) <= room else max(room - 1, 0)
+    fits = len(rows) if len(rows) <= room else max(room - 1, 0)
     more = [Text(f"… and {len(rows) - fits:,} more", style="dim")] if fits < len(rows) else []
     return [*made, *rows[:fits], *more]

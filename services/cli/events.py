@@ -1,6 +1,6 @@
 """`wayfarer events`: publish one, list them, see what became of each, and what was refused or set aside."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID, uuid4
 
@@ -12,6 +12,8 @@ from services.cli.session import api_session, contact_id, pages, show_list
 
 if TYPE_CHECKING:
     from wayfarer.event.v1 import event_pb2
+
+    from services.cli.connection import Api
 
 app = typer.Typer(
     help="Events of contacts: publish, list, receipt, refused, set-aside.", no_args_is_help=True
@@ -108,7 +110,12 @@ def refused(
         whose = contact_id(api, contact) if contact else ""
         request = pb.ListRefusalsRequest(contact_id=whose, workflow=workflow, kind=kind or "")
         answers = pages(api, api.events.ListRefusals, request, paging)
-        show_list(answers, "refusals", refusal_table, paging, as_json, "no start was refused")
+        keys = {} if as_json else workflow_keys(api)
+
+        def table(rows: Sequence["event_pb2.Refusal"]) -> Any:
+            return refusal_table(rows, keys)
+
+        show_list(answers, "refusals", table, paging, as_json, "no start was refused")
 
 
 @app.command("set-aside")
@@ -125,10 +132,15 @@ def set_aside(
     from services.cli import render
 
     def table(rows: Sequence["event_pb2.SetAsideEvent"]) -> Any:
-        made = render.table("set aside", "happened", "type", "contact", "sender's id")
+        made = render.table("set aside", "type", "contact", "happened", "sender's id", whole="contact")
         for row in rows:
-            times = (render.moment(row, "set_aside_time"), render.moment(row, "occur_time"))
-            made.add_row(*times, row.type, row.contact_id, render.literal(row.source_id))
+            made.add_row(
+                render.to_second(row, "set_aside_time"),
+                row.type,
+                row.contact_id,
+                render.to_second(row, "occur_time"),
+                render.literal(row.source_id),
+            )
         return made
 
     paging = opt.Paging(limit, every, page_token)
@@ -143,20 +155,34 @@ def event_table(rows: Sequence["event_pb2.Event"], title: str = "") -> Any:
     """A table of events."""
     from services.cli import render
 
-    made = render.table("received", "event", "type", "contact", "what it did", title=title)
+    made = render.table("received", "event", "type", "what it did", "contact", title=title, whole="event")
     for row in rows:
         did = ", ".join(render.enum_name(one, "kind") for one in row.consequences)
-        made.add_row(render.moment(row, "receive_time"), row.id, row.type, row.contact_id, did)
+        made.add_row(render.to_second(row, "receive_time"), row.id, row.type, did, row.contact_id)
     return made
 
 
-def refusal_table(rows: Sequence["event_pb2.Refusal"], title: str = "") -> Any:
-    """A table of refused starts."""
+def workflow_keys(api: "Api") -> dict[str, str]:
+    """The keys of the account's newest workflows, by id. Raises Refused."""
+    from wayfarer.execution.v1 import workflow_service_pb2 as pb
+
+    answer = api.call(api.workflows.ListWorkflows, pb.ListWorkflowsRequest(page_size=1000))
+    return {found.id: found.key for found in answer.workflows}
+
+
+def refusal_table(rows: Sequence["event_pb2.Refusal"], keys: Mapping[str, str], title: str = "") -> Any:
+    """A table of refused starts; `keys` are those of workflows, by id."""
     from services.cli import render
 
-    made = render.table("time", "refused", "workflow", "contact", "was there already", title=title)
+    made = render.table("time", "refused", "workflow", "contact", "execution", title=title, whole="contact")
     for row in rows:
-        made.add_row(render.moment(row, "time"), row.kind, row.workflow_id, row.contact_id, row.execution_id)
+        made.add_row(
+            render.to_second(row, "time"),
+            row.kind,
+            keys.get(row.workflow_id, row.workflow_id),
+            row.contact_id,
+            row.execution_id,
+        )
     return made
 
 

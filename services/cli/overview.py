@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
     from services.cli.dashboard import Seen
 
 _REDRAW_S = 1.0
-"""The clock goes on, and a screen of another size is filled, between two looks at the API."""
+"""A screen that has been given another size is filled anew so soon."""
 _MINUTES = 60
+_TIMEOUT_S = 5.0
+"""What is awaited holds up the keys."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -62,8 +65,9 @@ def _look(api: "Api") -> "Seen":
 
     from services.cli.dashboard import Seen
 
-    activity = api.call(api.overview.GetActivity, pb.GetActivityRequest(minutes=_MINUTES))
-    return Seen(api.call(api.overview.GetOverview, pb.GetOverviewRequest()), activity, datetime.now(UTC))
+    activity = api.call(api.overview.GetActivity, pb.GetActivityRequest(minutes=_MINUTES), _TIMEOUT_S)
+    now = api.call(api.overview.GetOverview, pb.GetOverviewRequest(), _TIMEOUT_S)
+    return Seen(now, activity, datetime.now(UTC))
 
 
 def _print(seen: "Seen", as_json: bool, *, whole: bool) -> None:
@@ -77,10 +81,8 @@ def _print(seen: "Seen", as_json: bool, *, whole: bool) -> None:
         return
     console = render.console()
     rows = None if whole or not console.is_terminal else console.height - 1
-    screen = dashboard.Screen(console.width, rows, console.options.ascii_only)
-    show_on_screen(
-        Text("\n").join(dashboard.lines(seen, screen, Text(f"wayfarer at {seen.at.astimezone():%X}")))
-    )
+    heading = Text(f"wayfarer at {seen.at.astimezone():%X}")
+    show_on_screen(Text("\n").join(dashboard.lines(seen, heading, console.width, rows)))
 
 
 def _live(api: "Api", seen: "Seen", interval_s: float) -> None:
@@ -94,21 +96,19 @@ def _live(api: "Api", seen: "Seen", interval_s: float) -> None:
     from services.cli.keys import key_presses
 
     console, trouble, due = Console(), "", time.monotonic() + interval_s
-    with key_presses() as typed, Live(console=console, screen=True, auto_refresh=False) as live:
+    screen = Live(console=console, screen=True, auto_refresh=False)
+    with suppress(KeyboardInterrupt), key_presses() as typed, screen as live:
         while True:
-            screen = dashboard.Screen(console.width, console.height, console.options.ascii_only)
-            heading = Text(f"wayfarer at {seen.at.astimezone():%X}  ").append(
-                trouble or "q quits", "red" if trouble else "dim"
-            )
-            live.update(Text("\n").join(dashboard.lines(seen, screen, heading)), refresh=True)
-            try:
-                if typed(min(max(due - time.monotonic(), 0.0), _REDRAW_S)) in ("q", "Q"):
-                    return
-                if time.monotonic() >= due:
-                    seen, trouble = _look(api), ""
-            except KeyboardInterrupt:
+            heading = Text(f"wayfarer at {seen.at.astimezone():%X}  ")
+            heading.append(trouble or "q quits", "red" if trouble else "dim")
+            shown = dashboard.lines(seen, heading, console.width, console.height)
+            live.update(Text("\n").join(shown), refresh=True)
+            if typed(min(max(due - time.monotonic(), 0.0), _REDRAW_S)) in ("q", "Q"):
                 return
+            if time.monotonic() < due:
+                continue
+            try:
+                seen, trouble = _look(api), ""
             except Refused as refused:
                 trouble = refused.lines[0]
-            if time.monotonic() >= due:
-                due = time.monotonic() + interval_s
+            due = time.monotonic() + interval_s

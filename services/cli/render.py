@@ -31,6 +31,7 @@ _MASKED = "[redacted]"
 _CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _LONG = (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64)
 _FILE_COLUMNS = 160
+_ID_WIDTH = 36
 
 
 def status(execution: pb.Execution) -> str:
@@ -70,6 +71,11 @@ def moment(message: Message, field: str) -> str:
     now = datetime.now().astimezone()
     at: datetime = getattr(message, field).ToDatetime(tzinfo=now.tzinfo)
     return f"{at:%H:%M:%S.%f}"[:-3] if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M:%S}"
+
+
+def to_second(message: Message, field: str) -> str:
+    """As `moment`, without the fraction."""
+    return moment(message, field).partition(".")[0]
 
 
 def length(of: timedelta) -> str:
@@ -144,8 +150,11 @@ def console(*, stderr: bool = False) -> Console:
     return made
 
 
-def table(*columns: str, title: str = "") -> Table:
-    """An empty table as all of them look."""
+def table(*columns: str, title: str = "", whole: str = "") -> Table:
+    """An empty table as all of them look.
+
+    The ids in the column `whole` can be copied from any screen: the last column gives way first.
+    """
     made = Table(
         title=title or None,
         title_justify="left",
@@ -155,7 +164,8 @@ def table(*columns: str, title: str = "") -> Table:
         padding=(0, 1, 0, 0),
     )
     for name in columns:
-        made.add_column(name)
+        firm = bool(whole) and name != columns[-1]
+        made.add_column(name, no_wrap=firm, min_width=_ID_WIDTH if name == whole else None)
     return made
 
 
@@ -165,7 +175,7 @@ def executions(rows: Sequence[pb.Execution], title: str = "Executions") -> Table
     mixed = len(versions) > 1
     blocked = any(row.blocked_on for row in rows)
     made = table(title=title if mixed else f"{title} of {''.join(versions)}")
-    made.add_column("execution", no_wrap=True, min_width=36)
+    made.add_column("execution", no_wrap=True, min_width=_ID_WIDTH)
     if mixed:
         made.add_column("workflow", no_wrap=True)
     made.add_column("status", no_wrap=True, min_width=9)
@@ -182,7 +192,7 @@ def executions(rows: Sequence[pb.Execution], title: str = "Executions") -> Table
             escape(row.current_step_id or row.reason),
             str(row.progress_percent),
             *([blocked_on(row)] if blocked else []),
-            moment(row, "create_time").partition(".")[0],
+            to_second(row, "create_time"),
         )
         made.add_row(*cells)
     return made

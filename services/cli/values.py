@@ -57,7 +57,13 @@ def one_of(names: tuple[str, ...]) -> Callable[[str], str]:
 
 def completing(names: Iterable[str]) -> Callable[[str], list[str]]:
     """What the shell offers for the beginning of one of these names."""
-    return lambda incomplete: [name for name in names if name.startswith(incomplete.upper())]
+
+    def begun(incomplete: str) -> list[str]:
+        found = [name for name in names if name.upper().startswith(incomplete.upper())]
+        # A shell takes only what goes on as it was begun.
+        return [name.lower() for name in found] if incomplete.islower() else found
+
+    return begun
 
 
 def span(text: str) -> timedelta:
