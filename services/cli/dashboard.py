@@ -39,7 +39,7 @@ class Seen:
 
 
 def lines(seen: Seen, heading: Text, columns: int, rows: int | None = None) -> list[Text]:
-    """All that is shown, line by line; what has no room in so many rows is counted, and trouble comes first."""
+    """All that is shown, line by line; trouble comes first, and what so many rows cannot hold is counted."""
     found = [heading, Text(), *_statuses(seen.now), Text(), *_rates(seen.activity, columns), Text()]
     lanes = [_lane(lane, seen.at) for lane in sorted(seen.now.lanes, key=partial(_urgency, at=seen.at))]
     failures = [_failure(group) for group in sorted(seen.now.failures, key=_newest)]
