@@ -114,7 +114,7 @@ def show(
 @app.command()
 def items(
     operation: Operation,
-    outcome: Annotated[str, typer.Option(help="Only those that came to this, e.g. not_found.")] = "",
+    outcome: Annotated[str, typer.Option(help="Only those that came to this, e.g. contact_not_found.")] = "",
     limit: opt.Limit = 50,
     every: opt.All = False,
     page_token: opt.PageToken = "",

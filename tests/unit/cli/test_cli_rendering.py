@@ -26,7 +26,9 @@ def test_json_shortens_enums_and_nothing_else() -> None:
 
 def test_json_has_whole_numbers_and_maps_as_they_are() -> None:
     assert render.plain(pb.LaneState(lane="email", used_today=2**40))["used_today"] == 2**40
-    operation = bulk_service_pb2.BulkOperation(outcomes={"BULK_KIND_RETRY": 2}, kind=bulk_service_pb2.BULK_KIND_RETRY)
+    operation = bulk_service_pb2.BulkOperation(
+        outcomes={"BULK_KIND_RETRY": 2}, kind=bulk_service_pb2.BULK_KIND_RETRY
+    )
     shown = render.plain(operation)
     assert (shown["outcomes"], shown["kind"], shown["state"]) == (
         {"BULK_KIND_RETRY": 2},
