@@ -23,11 +23,17 @@ app.add_typer(_starts, name="start")
 
 _LOOK_S = 0.5
 Operation = Annotated[str, typer.Argument(help="Its id.")]
-_EXAMPLES: dict[Callable[..., Any], tuple[str, ...]] = {
-    bulk_tasks.retry: ("--workflow welcome --error-class NETWORK --since 1d", "--ids-from failed.txt"),
-    bulk_tasks.cancel: ("--workflow welcome --status WAITING --step settle_in",),
-    bulk_tasks.enroll: ("welcome --where \"'vip' in contact.tags\"", "welcome --contacts-from people.txt"),
-    bulk_tasks.migrate: ("welcome --from 1 --map call=call_home --removed ADVANCE",),
+_TASKS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
+    "retry": (
+        bulk_tasks.retry,
+        ("--workflow welcome --error-class NETWORK --since 1d", "--ids-from failed.txt"),
+    ),
+    "cancel": (bulk_tasks.cancel, ("--workflow welcome --status WAITING --step settle_in",)),
+    "enroll": (
+        bulk_tasks.enroll,
+        ("welcome --where \"'vip' in contact.tags\"", "welcome --contacts-from people.txt"),
+    ),
+    "migrate": (bulk_tasks.migrate, ("welcome --from 1 --map call=call_home --removed ADVANCE",)),
 }
 
 
@@ -76,10 +82,10 @@ def start(
     _show(operation, as_json)
 
 
-for _task, _examples in _EXAMPLES.items():
+for _name, (_task, _examples) in _TASKS.items():
     for _verb, _app, _act in (("preview", _previews, preview), ("start", _starts, start)):
-        _lines = "\n\n".join(f"wayfarer bulk {_verb} {_task.__name__} {words}" for words in _examples)
-        _app.command(_task.__name__, epilog=_lines)(bulk_tasks.joined(_task, _act))
+        _lines = "\n\n".join(f"wayfarer bulk {_verb} {_name} {words}" for words in _examples)
+        _app.command(_name, help=_task.__doc__, epilog=_lines)(bulk_tasks.joined(_task, _act))
 
 
 @app.command("list")

@@ -1,14 +1,13 @@
 """What a bulk operation does, by options: each function makes a task that `wayfarer bulk` previews or starts.
 
-`joined` makes one command of a task and of what is done with it: the options of each are written once.
+`joined` makes one command of two functions, so that the options of each are written once.
 """
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable
-from datetime import datetime
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -19,41 +18,61 @@ from services.cli.session import api_session, contact_id
 if TYPE_CHECKING:
     from wayfarer.execution.v1 import bulk_service_pb2
 
-Ids = Annotated[list[str] | None, typer.Option("--id", help="Only this execution; repeat it.")]
-IdsFrom = Annotated[
-    Path | None, typer.Option(help="Only those whose ids this file has, one per line; - for standard input.")
-]
-FailedReason = Annotated[str, typer.Option(help="Only this reason, e.g. max_retries_exhausted.")]
+T = TypeVar("T")
+R = TypeVar("R")
 Everything = Annotated[bool, typer.Option("--everything", help="Really every execution there is.")]
 
 
-def joined(task: Callable[..., Any], act: Callable[..., None]) -> Callable[..., None]:
-    """A command that makes the task by its options, and acts on it by the options of `act`."""
-    of_task = inspect.signature(task).parameters
-    of_act = dict(list(inspect.signature(act).parameters.items())[1:])
+def joined(first: Callable[..., T], second: Callable[..., R]) -> Callable[..., R]:
+    """`second` of what `first` makes, with the options of both; for people it says what `second` says."""
+    of_first = inspect.signature(first).parameters
+    of_second = dict(list(inspect.signature(second).parameters.items())[1:])
 
-    def command(**given: Any) -> None:
-        made = task(**{name: given[name] for name in of_task})
-        act(made, **{name: given[name] for name in of_act})
+    def both(**given: Any) -> R:
+        made = first(**{name: given[name] for name in of_first})
+        return second(made, **{name: given[name] for name in of_second})
 
-    both = [*of_task.values(), *of_act.values()]
-    command.__doc__, command.__name__ = task.__doc__, task.__name__
-    command.__annotations__ = {one.name: one.annotation for one in both}
-    # A plain attribute of functions that inspect honours and the checker does not know.
-    setattr(command, "__signature__", inspect.Signature(both))  # noqa: B010
-    return command
+    options = [*of_first.values(), *of_second.values()]
+    both.__doc__ = second.__doc__
+    both.__annotations__ = {option.name: option.annotation for option in options}
+    # inspect, and so the command line, honours it; the checker does not know it.
+    setattr(both, "__signature__", inspect.Signature(options))  # noqa: B010
+    return both
 
 
-def retry(
-    ids: Ids = None,
-    ids_from: IdsFrom = None,
+def _executions(
+    ids: Annotated[
+        list[str] | None, typer.Option("--id", metavar="ID", help="Only this execution; repeat it.")
+    ] = None,
+    ids_from: Annotated[
+        Path | None, typer.Option(help="Only those of this file, an id per line; - for standard input.")
+    ] = None,
     workflow: opt.Workflow = "",
     version: opt.Version = 0,
     step: opt.Step = "",
-    failed_reason: FailedReason = "",
+    failed_reason: Annotated[
+        str, typer.Option(help="Only those that failed for it, e.g. max_retries_exhausted.")
+    ] = "",
     error_class: opt.ErrorClass = None,
     since: opt.Since = None,
     until: opt.Until = None,
+) -> "bulk_service_pb2.ExecutionFilter":
+    from wayfarer.common.v1 import failure_pb2
+    from wayfarer.execution.v1 import bulk_service_pb2 as pb
+
+    chosen = pb.ExecutionFilter(workflow=workflow, version=version, step_id=step, reason=failed_reason)
+    chosen.ids.extend([*(ids or ()), *_lines(ids_from)])
+    if error_class:
+        chosen.error_class = failure_pb2.ErrorClass.Value(f"ERROR_CLASS_{error_class}")
+    if since:
+        chosen.create_time_from.FromDatetime(since)
+    if until:
+        chosen.create_time_to.FromDatetime(until)
+    return chosen
+
+
+def _retry(
+    chosen: "bulk_service_pb2.ExecutionFilter",
     everything: Everything = False,
     from_step: Annotated[str, typer.Option(help="An earlier step to go on from.")] = "",
     skip: Annotated[bool, typer.Option("--skip", help="Go on after the failed step.")] = False,
@@ -61,49 +80,26 @@ def retry(
     """Queue FAILED executions again."""
     from wayfarer.execution.v1 import bulk_service_pb2 as pb
 
-    chosen = _filter(
-        ids=[*(ids or ()), *_lines(ids_from)],
-        workflow=workflow,
-        version=version,
-        step=step,
-        failed_reason=failed_reason,
-        error_class=error_class,
-        since=since,
-        until=until,
-    )
     _refuse_unmeant(chosen, everything)
     return pb.BulkTask(retry=pb.RetryMany(filter=chosen, from_step=from_step, skip_failed=skip))
 
 
-def cancel(
-    ids: Ids = None,
-    ids_from: IdsFrom = None,
-    status: opt.Statuses = None,
-    workflow: opt.Workflow = "",
-    version: opt.Version = 0,
-    step: opt.Step = "",
-    failed_reason: FailedReason = "",
-    error_class: opt.ErrorClass = None,
-    since: opt.Since = None,
-    until: opt.Until = None,
-    everything: Everything = False,
+def _cancel(
+    chosen: "bulk_service_pb2.ExecutionFilter", status: opt.Statuses = None, everything: Everything = False
 ) -> "bulk_service_pb2.BulkTask":
     """Cancel executions."""
     from wayfarer.execution.v1 import bulk_service_pb2 as pb
+    from wayfarer.execution.v1 import execution_pb2
 
-    chosen = _filter(
-        ids=[*(ids or ()), *_lines(ids_from)],
-        statuses=status,
-        workflow=workflow,
-        version=version,
-        step=step,
-        failed_reason=failed_reason,
-        error_class=error_class,
-        since=since,
-        until=until,
+    chosen.statuses.extend(
+        execution_pb2.ExecutionStatus.Value(f"EXECUTION_STATUS_{name}") for name in status or ()
     )
     _refuse_unmeant(chosen, everything)
     return pb.BulkTask(cancel=pb.CancelMany(filter=chosen))
+
+
+retry = joined(_executions, _retry)
+cancel = joined(_executions, _cancel)
 
 
 def enroll(
@@ -158,37 +154,6 @@ def migrate(
     if removed:
         many.removed = pb.RemovedStep.Value(f"REMOVED_STEP_{removed}")
     return pb.BulkTask(migrate=many)
-
-
-def _filter(
-    *,
-    ids: list[str],
-    workflow: str,
-    version: int,
-    step: str,
-    failed_reason: str,
-    error_class: str | None,
-    since: datetime | None,
-    until: datetime | None,
-    statuses: Iterable[str] | None = None,
-) -> "bulk_service_pb2.ExecutionFilter":
-    from wayfarer.common.v1 import failure_pb2
-    from wayfarer.execution.v1 import bulk_service_pb2 as pb
-    from wayfarer.execution.v1 import execution_pb2
-
-    chosen = pb.ExecutionFilter(
-        ids=ids, workflow=workflow, version=version, step_id=step, reason=failed_reason
-    )
-    chosen.statuses.extend(
-        execution_pb2.ExecutionStatus.Value(f"EXECUTION_STATUS_{name}") for name in statuses or ()
-    )
-    if error_class:
-        chosen.error_class = failure_pb2.ErrorClass.Value(f"ERROR_CLASS_{error_class}")
-    if since:
-        chosen.create_time_from.FromDatetime(since)
-    if until:
-        chosen.create_time_to.FromDatetime(until)
-    return chosen
 
 
 def _refuse_unmeant(chosen: "bulk_service_pb2.ExecutionFilter", everything: bool) -> None:

@@ -2,24 +2,21 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from services.cli import values
 
 
-def _names(
-    names: tuple[str, ...], help: str, *flags: str, metavar: str
-) -> "typer.models.OptionInfo":  # the names in either case
-    info: typer.models.OptionInfo = typer.Option(
-        *flags,
+def _one_of(names: tuple[str, ...], flag: str, metavar: str, help: str) -> Any:
+    return typer.Option(
+        flag,
         parser=values.one_of(names),
         autocompletion=values.completing(names),
         metavar=metavar,
         help=f"{help}: {', '.join(names)}.",
     )
-    return info
 
 
 def workflow_keys(incomplete: str) -> list[str]:
@@ -55,27 +52,23 @@ Version = Annotated[
 ]
 Step = Annotated[str, typer.Option(help="Only those at this step; goes with --workflow.")]
 Reason = Annotated[str, typer.Option(help="Only this reason, e.g. max_retries_exhausted.")]
-Status = Annotated[
-    str | None, _names(values.EXECUTION_STATUSES, "Only this status", "--status", metavar="STATUS")
-]
+Status = Annotated[str | None, _one_of(values.EXECUTION_STATUSES, "--status", "STATUS", "Only this status")]
 Statuses = Annotated[
     list[str] | None,
-    _names(values.EXECUTION_STATUSES, "Only these statuses; repeat it", "--status", metavar="STATUS"),
+    _one_of(values.EXECUTION_STATUSES, "--status", "STATUS", "Only these statuses; repeat it"),
 ]
 WorkflowStatus = Annotated[
-    str | None, _names(values.WORKFLOW_STATUSES, "Only this status", "--status", metavar="STATUS")
+    str | None, _one_of(values.WORKFLOW_STATUSES, "--status", "STATUS", "Only this status")
 ]
 ErrorClass = Annotated[
-    str | None, _names(values.ERROR_CLASSES, "Only this class of error", "--error-class", metavar="CLASS")
+    str | None, _one_of(values.ERROR_CLASSES, "--error-class", "CLASS", "Only this class of error")
 ]
-Priority = Annotated[
-    str | None, _names(values.PRIORITIES, "Their priority", "--priority", metavar="PRIORITY")
-]
+Priority = Annotated[str | None, _one_of(values.PRIORITIES, "--priority", "PRIORITY", "Their priority")]
 Removed = Annotated[
     str | None,
-    _names(values.REMOVED_STEPS, "What becomes of those whose step is gone", "--removed", metavar="RULE"),
+    _one_of(values.REMOVED_STEPS, "--removed", "RULE", "What becomes of those whose step is gone"),
 ]
-RefusalKind = Annotated[str | None, _names(values.REFUSAL_KINDS, "Only this kind", "--kind", metavar="KIND")]
+RefusalKind = Annotated[str | None, _one_of(values.REFUSAL_KINDS, "--kind", "KIND", "Only this kind")]
 Since = Annotated[
     datetime | None,
     typer.Option(parser=values.moment, metavar="TIME", help="Only those accepted since: a time, or 2h ago."),

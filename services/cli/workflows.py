@@ -167,6 +167,7 @@ def _preview_or_start(
 
 app.command(
     "migrate",
+    help=bulk_tasks.migrate.__doc__,
     epilog="wayfarer workflows migrate welcome --from 1 --preview\n\n"
     "wayfarer workflows migrate welcome --from 1 --map call=call_home --removed EXIT",
 )(bulk_tasks.joined(bulk_tasks.migrate, _preview_or_start))
