@@ -76,6 +76,10 @@ coverage: coverage-core ## the same of everything, over all tests but kills: at 
 chaos: $(VENV)/.dev ## kill every process while executions run; nothing may be lost or doubled
 	$(BIN)/python -m pytest -p no:xdist -s tests/chaos $(ARGS)
 
+.PHONY: http-fuzz
+http-fuzz: $(VENV)/.dev ## generated requests against the HTTP API for 150 s (ARGS="--max-time=600 --seed=7")
+	@$(BIN)/python -m tests.fuzz.http $(ARGS)
+
 .PHONY: browser
 browser: $(VENV)/.dev ## the console in a real browser: journeys, axe, screenshots in build/screenshots (needs chromium)
 	$(BIN)/python -m pytest -p no:xdist tests/browser $(ARGS)
@@ -88,8 +92,25 @@ bench: $(VENV)/.dev ## actions per second, latency, CPU and memory beside the ba
 bench-scale: $(VENV)/.dev ## hours of load: a million waiting, many processes, old snapshots, timers (ARGS="--only bare,tags")
 	@$(BIN)/python -m tests.load.scale $(ARGS)
 
+.PHONY: bench-plots
+bench-plots: $(VENV)/.dev ## draw build/scale.json into docs/ (installs matplotlib)
+	@$(BIN)/uv pip install -q -p $(BIN)/python --require-hashes -r requirements/bench.txt 2>/dev/null || \
+		$(BIN)/python -m pip install -q --require-hashes -r requirements/bench.txt
+	@$(BIN)/python -m tests.load.plots
+
+.PHONY: bench-peers
+bench-peers: $(VENV)/.dev ## the same job on DBOS, Temporal, Celery, ARQ and plain SQLAlchemy (ARGS="--only plain,wayfarer")
+	@$(BIN)/python -m tests.load.peers $(ARGS)
+
+# buf sees its workspace alone; the annotations' protos are lent to it from their package, and not kept.
+GOOGLEAPIS := proto/third_party/googleapis/google/api/annotations.proto
+$(GOOGLEAPIS): $(VENV)/.dev
+	@mkdir -p $(@D)
+	@cd $(@D) && from=$$($(CURDIR)/$(BIN)/python -c 'import google.api; print(list(google.api.__path__)[0])') && \
+		cp $$from/annotations.proto $$from/http.proto . && touch annotations.proto
+
 .PHONY: check
-check: $(VENV)/.dev ## format, lint, types, direction of imports, protos, generated code
+check: $(VENV)/.dev $(GOOGLEAPIS) ## format, lint, types, direction of imports, protos, generated code
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -97,18 +118,24 @@ check: $(VENV)/.dev ## format, lint, types, direction of imports, protos, genera
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code
 	$(BIN)/python tools/generate.py --check
+	$(BIN)/python -m tools.openapi --check
 	$(BIN)/python tools/requirements_map.py --check
 	$(BIN)/python -m tools.actions_page --check
 
 .PHONY: format
-format: $(VENV)/.dev ## format code and protos in place
+format: $(VENV)/.dev $(GOOGLEAPIS) ## format code and protos in place
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/buf format -w
 
 .PHONY: proto
-proto: $(VENV)/.dev ## generate proto/gen from proto/wayfarer
+proto: $(VENV)/.dev ## generate proto/gen and the OpenAPI document from proto/wayfarer
 	$(BIN)/python tools/generate.py
+	$(BIN)/python -m tools.openapi
+
+.PHONY: envoy
+envoy: $(VENV)/.dev ## write the descriptors that deploy/envoy needs to build/envoy
+	$(BIN)/python -m tools.envoy_descriptors build/envoy/wayfarer.binpb
 
 .PHONY: requirements-map
 requirements-map: $(VENV)/.dev ## write which tests prove which requirement to docs/requirements.md
@@ -122,8 +149,10 @@ actions-page: $(VENV)/.dev ## write what every action type says of itself to doc
 requirements: $(VENV)/.bootstrap ## pin requirements/*.in anew, with hashes
 	cd requirements && ../$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate \
 		--python-version 3.11 --universal -o dev.txt dev.in
-	cd requirements && for f in runtime bootstrap; do ../$(BIN)/uv pip compile -q --generate-hashes --no-header \
+	cd requirements && for f in runtime bootstrap bench envoy; do ../$(BIN)/uv pip compile -q --generate-hashes --no-header \
 		--no-annotate --python-version 3.11 --universal -c dev.txt -o $$f.txt $$f.in; done
+	cd requirements/peers && for f in *.in; do ../../$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header \
+		--no-annotate --python-version 3.11 --universal -o $${f%.in}.txt $$f; done
 
 .PHONY: clean
 clean: ## remove the virtual environment and caches

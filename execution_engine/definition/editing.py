@@ -52,10 +52,13 @@ def add(document: Document, step: Mapping[str, Any], position: int) -> Edited:
 
 
 def update(document: Document, step_id: str, changes: Mapping[str, Any], paths: Sequence[str]) -> Edited:
-    """Sets the named fields of a step; one named and not given is removed. Raises NotFound, InvalidValue."""
+    """Sets the named fields of a step, "*" for all; one named and not given is removed.
+
+    Raises NotFound, InvalidValue.
+    """
     changed = copy.deepcopy(document)
     step = changed["steps"][place_of(changed, step_id)]
-    for path in paths:
+    for path in FIELDS if list(paths) == ["*"] else paths:
         if path not in FIELDS:
             raise InvalidValue(
                 "update_mask", "path", f"{path!r} cannot be updated (there are {', '.join(FIELDS)})"

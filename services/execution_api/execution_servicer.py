@@ -91,10 +91,16 @@ class ExecutionServicer(Steering, execution_service_pb2_grpc.ExecutionServiceSer
             found = await workflows.find(connection, self._engine.vault, account_id, request.workflow)
             workflow_id = found.workflow_id
             if request.step_id:
-                vault, step_id = self._engine.vault, request.step_id
-                places = await workflows.places_of(
-                    connection, vault, account_id, workflow_id, step_id, request.version
-                )
+                # By the outlines at hand: to find the versions that have executions reads them all.
+                outlines = self._engine.outlines
+                places = [
+                    (version, place)
+                    for version in range(1, found.published_version + 1)
+                    for place, (step_id, _) in enumerate(
+                        await outlines.of(connection, account_id, workflow_id, version)
+                    )
+                    if step_id == request.step_id
+                ]
         elif request.step_id:
             raise InvalidValue("step_id", "required", "goes with the workflow whose step it is")
         elif request.version:

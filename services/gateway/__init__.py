@@ -1,1 +1,1 @@
-"""The HTTP edge: what providers and recipients of messages ask of us."""
+"""The HTTP edge: the JSON API, and what providers and recipients of messages ask of us."""

@@ -1,4 +1,4 @@
-"""Entry point `python -m services.gateway`: HTTP for providers' callbacks and recipients' clicks."""
+"""Entry point `python -m services.gateway`: the HTTP API, providers' callbacks and recipients' clicks."""
 
 import asyncio
 import contextlib
@@ -22,6 +22,8 @@ from execution_engine.store.workflows import Outlines
 from services.gateway.callbacks import Callbacks
 from services.gateway.console.console import Console
 from services.gateway.console.sandbox_pages import Sandboxes
+from services.gateway.rest import documentation
+from services.gateway.rest.api import Api
 from services.runtime import metrics
 from services.runtime.config import HostPort, host_port, integer, number, path, setting, text
 from services.runtime.database import open_pool
@@ -41,7 +43,7 @@ class Settings:
     communication: HostPort = setting(
         "WAYFARER_COMMUNICATION_TARGET", host_port, help="The family that sends messages."
     )
-    api: HostPort = setting("WAYFARER_API_TARGET", host_port, help="Where the public gRPC services listen.")
+    api: HostPort = setting("WAYFARER_API_TARGET", host_port, help="The public gRPC services.")
     public_url: str = setting("WAYFARER_PUBLIC_URL", text, help="Where the world reaches this process.")
     mailbox_url: str = setting(
         "WAYFARER_MAILBOX_URL",
@@ -68,12 +70,14 @@ async def main(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -
     )
     durations = RpcDurations("client", registry)
     family = await stack.enter_async_context(open_channel(settings.communication, durations=durations))
+    api = await stack.enter_async_context(open_channel(settings.api, durations=durations))
     due = await stack.enter_async_context(HintSender(pool, DUE))
     callbacks = Callbacks(pool, vault, Intake(pool, vault, Outlines(vault), due), family, settings.public_url)
-    api = await stack.enter_async_context(open_channel(settings.api, durations=durations))
     sandboxes = await _sandboxes(settings, stack)
     console = Console.of(api, vault, stop, public_url=settings.public_url, sandboxes=sandboxes)
-    application = Starlette(routes=[Route("/healthz", _healthy), *callbacks.routes(), *console.routes()])
+    rest = (*Api(api, stop).routes(), *documentation.routes())
+    routes = [Route("/healthz", _healthy), *callbacks.routes(), *rest, *console.routes()]
+    application = Starlette(routes=routes)
     await stack.enter_async_context(_served(application, settings.listen))
     await stop.wait()
 

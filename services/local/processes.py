@@ -34,7 +34,7 @@ class Processes:
 
     @property
     def gateway_url(self) -> str:
-        """Where providers' callbacks and recipients' clicks come in."""
+        """Where the HTTP API is, and where callbacks and clicks come in."""
         return f"http://{HOST}:{self.ports.gateway}"
 
     def all(self) -> Iterator[Process]:

@@ -95,7 +95,7 @@ class Stack:
 
     @property
     def gateway_url(self) -> str:
-        """Where providers' callbacks and recipients' clicks come in."""
+        """Where the HTTP API is, and where callbacks and clicks come in."""
         return f"http://{HOST}:{self.ports.gateway}"
 
     @property

@@ -71,6 +71,7 @@ async def test_what_happened_to_jane(signed_in: Page, site: Site) -> None:
     await expect(page.get_by_role("region", name="Consent")).to_contain_text("preference page")
     unsent = page.get_by_role("region", name="Not sent, and why").get_by_role("link").first
     await expect(unsent).to_contain_text("offer")
+    await expect(unsent).to_contain_text("Consent denied · email · marketing · preference page")
     await unsent.click()
     await expect(page.get_by_role("heading", name="Jane Morrison in Spring news")).to_be_visible()
     await expect(page.get_by_role("region", name="What happened", exact=True)).to_contain_text("Not sent")
@@ -225,6 +226,7 @@ async def test_a_revoked_key_is_signed_out(page: Page, site: Site) -> None:
         ("/console/executions?step=pause", "goes with the workflow whose step it is"),
         ("/console/executions?workflow=nowhere", "nowhere"),
         ("/console/events?page=nonsense", "page"),
+        ("/console/executions?status=nonsense", "must be one of queued, active"),
         ("/console/executions?contact=" + "x" * 36, "contact_id"),
     ],
 )

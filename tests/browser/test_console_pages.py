@@ -31,6 +31,7 @@ PAGES = {
     "events": "/console/events",
     "event": "/console/events?type=form_submitted → main a.row",
     "refusals": "/console/refusals",
+    "set-aside": "/console/set-aside",
     "bulk": "/console/bulk",
     "bulk-operation": "/console/bulk → main a.row",
     "mailbox": "/console/mailbox",

@@ -19,14 +19,15 @@ SELECT $1, uuidv7(), $2, p.contact_id, 1, 0, CASE WHEN n % 50 = 0 THEN 6 ELSE 4 
     CASE WHEN n % 50 = 0 THEN NULL ELSE now() + interval '1 day' END, 1, '', now(), now(), 1,
     CASE WHEN n % 50 = 0 THEN 'timeout' ELSE '' END, CASE WHEN n % 50 = 0 THEN now() END
 FROM generate_series(1, 100000) n JOIN numbered p ON p.place = n % 1000 + 1"""
-PAGES = (
+LISTS = (
     "/console/executions",
     "/console/executions?status=failed",
     "/console/executions?workflow=waiting",
     "/console/executions?workflow=waiting&step=pause",
-    "/console/",
 )
 MOST_S = 0.150
+OVERVIEW_S = 0.400
+"""It counts all of them, and asks six questions."""
 
 
 async def quickest(session: aiohttp.ClientSession, url: str, rows: int) -> float:
@@ -51,8 +52,9 @@ async def test_a_list_of_100_000_is_quick(site: Site) -> None:
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
         async with session.post(site.url("/console/sign-in"), data={"key": client.key}) as answer:
             assert answer.url.path == "/console/"
-        took = {
-            path: await quickest(session, site.url(path), 8 if path == "/console/" else 50) for path in PAGES
-        }
-    print({path: f"{1000 * seconds:.0f} ms" for path, seconds in took.items()})
-    assert max(took.values()) < MOST_S, took
+        took = {path: await quickest(session, site.url(path), 50) for path in LISTS}
+        overview = await quickest(session, site.url("/console/"), 8)
+    told = {path: f"{1000 * seconds:.0f} ms" for path, seconds in (took | {"/console/": overview}).items()}
+    print(told)
+    assert max(took.values()) < MOST_S, told
+    assert overview < OVERVIEW_S, told

@@ -51,7 +51,7 @@ def _mixed(stack: Stack) -> list[Step]:
             {
                 "id": f"field_{n}",
                 "type": "update_contact",
-                "config": {"set": {f"note_{n}": "{{ contact.first_name }} of {{ account.name }}"}},
+                "config": {"set": {f"fields.note_{n}": "{{ contact.first_name }} of {{ account.name }}"}},
             },
         ]
     url = f"{stack.receiver_url}/hooks/bench"
@@ -64,7 +64,7 @@ def _mixed(stack: Stack) -> list[Step]:
 
 
 def _timer(stack: Stack) -> list[Step]:
-    return [{"id": "wait", "type": "wait_time", "config": {"duration": "1h"}}]
+    return [{"id": "wait", "type": "wait_time", "config": {"amount": 1, "unit": "hours"}}]
 
 
 JOBS: Final = {

@@ -99,11 +99,11 @@ async def together(*calls: Awaitable[Any]) -> list[Any]:
     return answers
 
 
-async def permitted(call: Awaitable[T]) -> T | None:
-    """The answer, or None where the caller's role does not allow the question."""
+async def permitted(call: Awaitable[T], *others: grpc.StatusCode) -> T | None:
+    """The answer, or None where the caller's role does not allow the question, or for one of the others."""
     try:
         return await call
     except grpc.aio.AioRpcError as error:
-        if error.code() is grpc.StatusCode.PERMISSION_DENIED:
+        if error.code() in (grpc.StatusCode.PERMISSION_DENIED, *others):
             return None
         raise

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from wayfarer.admin.v1.admin_service_pb2 import PROVIDER_STATE_NEEDS_REAUTHORISATION, Provider
 from wayfarer.execution.v1.bulk_service_pb2 import BULK_STATE_GATHERING, BULK_STATE_RUNNING, BulkOperation
 from wayfarer.execution.v1.execution_pb2 import EXECUTION_STATUS_ACTIVE
 from wayfarer.execution.v1.overview_service_pb2 import GetOverviewResponse
@@ -31,11 +32,12 @@ def concerns(
     now: GetOverviewResponse,
     operations: Sequence[BulkOperation],
     workflows: Sequence[Workflow],
+    providers: Sequence[Provider] = (),
     at: datetime | None = None,
 ) -> list[Concern]:
     """All of them; none is good."""
     moment = at or datetime.now(UTC)
-    found = [*_late(now), *_lanes(now, moment), *_failures(now)]
+    found = [*_late(now), *_refused(providers), *_lanes(now, moment), *_failures(now)]
     found += [
         Concern(
             "warn",
@@ -77,6 +79,19 @@ def _late(now: GetOverviewResponse) -> list[Concern]:
         text = f"{count(active)} executions are active, which is the account's limit; others wait for a slot."
         found.append(Concern("warn", "Every slot is taken", text, "/console/executions?status=active"))
     return found
+
+
+def _refused(providers: Sequence[Provider]) -> list[Concern]:
+    return [
+        Concern(
+            "bad",
+            f"{one.provider} refuses the credentials for {one.channel}",
+            f"{one.refusal.message or one.refusal.code}. What would go through it waits for new ones.",
+            "/console/settings#providers",
+        )
+        for one in providers
+        if one.state == PROVIDER_STATE_NEEDS_REAUTHORISATION
+    ]
 
 
 def _lanes(now: GetOverviewResponse, moment: datetime) -> list[Concern]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs, quote, urlsplit
 
 import grpc
+import structlog
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -31,6 +32,7 @@ from services.gateway.console.sandbox_pages import Sandboxes
 from services.gateway.console.sessions import Session, Sessions
 from services.runtime.keyring import Keyring
 
+log = structlog.get_logger(__name__)
 Handler = Callable[[Request, Api], Awaitable[Page]]
 _HOME: Final = "/console/"
 _SIGN_IN: Final = "/console/sign-in"
@@ -46,6 +48,9 @@ _SILENT: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED
 _AWAY: Final = Trouble(
     grpc.StatusCode.UNAVAILABLE, "The platform does not answer just now. Try again in a moment.", "", ()
 )
+_OURS: Final = Trouble(
+    grpc.StatusCode.INTERNAL, "This page failed, and changed nothing. The gateway's log says why.", "", ()
+)
 _PAGES: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("/", "overview", overview_pages.overview),
     ("/workflows", "workflows", workflow_pages.listed),
@@ -57,6 +62,7 @@ _PAGES: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("/events", "events", event_pages.listed),
     ("/events/{event}", "events", event_pages.one),
     ("/refusals", "refusals", event_pages.refusals),
+    ("/set-aside", "refusals", event_pages.set_aside),
     ("/bulk", "bulk", bulk_pages.listed),
     ("/bulk/{operation}", "bulk", bulk_pages.one),
     ("/settings", "settings", account_pages.settings),
@@ -126,7 +132,7 @@ class Console:
         if session is None:
             return self._away(request)
         api = Api(self.stubs, session.key)
-        frame: dict[str, Any] = {"here": name, "session": session, "path": _address(request)}
+        frame: dict[str, Any] = {"here": name, "session": session}
         if "text/event-stream" in request.headers.get("accept", ""):
 
             async def render() -> str:
@@ -134,12 +140,15 @@ class Console:
 
             return live.stream(render, self.stop)
         try:
-            page = await handler(request, api)
+            return self.renderer.response(await handler(request, api), **frame)
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.UNAUTHENTICATED:
                 return self._away(request)
             trouble = _AWAY if error.code() in _SILENT else Trouble.of(error)
             page = Page("error.html", {"trouble": trouble}, status=_STATUS.get(error.code(), 500))
+        except Exception:
+            log.exception("page_failed", page=name)
+            page = Page("error.html", {"trouble": _OURS}, status=500)
         return self.renderer.response(page, **frame)
 
     def _away(self, request: Request) -> Response:
@@ -187,7 +196,7 @@ class Console:
 
     def _asked(self, there: str, problem: str, status: int = 200) -> Response:
         page = Page("sign_in.html", {"next": there, "problem": problem}, status=status)
-        return self.renderer.response(page, here="", session=None, path="")
+        return self.renderer.response(page, here="", session=None)
 
     async def _mail_body(self, request: Request) -> Response:
         if self.sessions.of(request) is None or self.sandboxes is None:

@@ -1,10 +1,15 @@
-"""Events: what arrived and what became of it; and starts that were refused."""
+"""Events: what arrived and what became of it; starts that were refused; events that were set aside."""
 
 from typing import Final
 
 import grpc
 from starlette.requests import Request
-from wayfarer.event.v1.event_service_pb2 import GetEventRequest, ListEventsRequest, ListRefusalsRequest
+from wayfarer.event.v1.event_service_pb2 import (
+    GetEventRequest,
+    ListEventsRequest,
+    ListRefusalsRequest,
+    ListSetAsideEventsRequest,
+)
 
 from services.gateway.console.api import Api, Trouble
 from services.gateway.console.execution_pages import contact_named
@@ -82,6 +87,33 @@ async def refusals(request: Request, api: Api) -> Page:
             "refusals": found,
             "people": await api.contacts(refusal.contact_id for refusal in found),
             "workflows": await api.workflows(),
+            "query": query,
+            "more": more,
+            "trouble": trouble,
+        },
+        live="page" not in query and trouble is None,
+    )
+
+
+async def set_aside(request: Request, api: Api) -> Page:
+    """A page of events that could not be taken in, newest first."""
+    query = query_of(request.query_params.items())
+    contact_id = await _contact(api, query.get("contact", ""))
+    found, more, trouble = [], "", None
+    if contact_id is not None:
+        asked = ListSetAsideEventsRequest(
+            contact_id=contact_id, page_size=_PAGE, page_token=query.get("page", "")
+        )
+        try:
+            answer = await api.call(api.stubs.events.ListSetAsideEvents, asked)
+            found, more = list(answer.events), answer.next_page_token
+        except grpc.aio.AioRpcError as error:
+            trouble = _of_the_filter(error)
+    return Page(
+        "set_aside.html",
+        {
+            "events": found,
+            "people": await api.contacts(event.contact_id for event in found),
             "query": query,
             "more": more,
             "trouble": trouble,

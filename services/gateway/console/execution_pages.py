@@ -39,12 +39,12 @@ SINCE: Final = {
 async def listed(request: Request, api: Api) -> Page:
     """A page of executions, newest first."""
     query = query_of(request.query_params.items())
-    trouble: Trouble | None = None
+    trouble = _unknown(query)
     executions: list[Any] = []
     more = ""
     workflows = await api.workflows()
     try:
-        asked = await _asked(api, query)
+        asked = await _asked(api, query) if trouble is None else None
         if asked is not None:
             answer = await api.call(api.stubs.executions.ListExecutions, asked)
             executions, more = list(answer.executions), answer.next_page_token
@@ -65,6 +65,17 @@ async def listed(request: Request, api: Api) -> Page:
         },
         live="page" not in query and trouble is None,
     )
+
+
+def _unknown(query: Mapping[str, str]) -> Trouble | None:
+    """What is wrong with the words of the filter, if anything is."""
+    known: dict[str, Mapping[str, object]] = {"status": STATUS_NAMES, "error": ERRORS, "since": SINCE}
+    wrong = tuple(
+        (name, f"must be one of {', '.join(words)}")
+        for name, words in known.items()
+        if query.get(name) and query[name] not in words
+    )
+    return Trouble(grpc.StatusCode.INVALID_ARGUMENT, "This filter cannot be.", "", wrong) if wrong else None
 
 
 def _of_the_filter(error: grpc.aio.AioRpcError) -> Trouble:
@@ -96,12 +107,6 @@ async def _asked(api: Api, query: Mapping[str, str]) -> ListExecutionsRequest | 
         # To the minute, so that page tokens, which are bound to the filter, hold for a while.
         since = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=SINCE[query["since"]][1])
         asked.create_time_from.CopyFrom(_stamp(since))
-    for name, field in (("from", asked.create_time_from), ("to", asked.create_time_to)):
-        if query.get(name):
-            try:
-                field.CopyFrom(_stamp(datetime.fromisoformat(query[name]).replace(tzinfo=UTC)))
-            except ValueError:
-                continue
     return asked
 
 

@@ -2,12 +2,14 @@
 
 from typing import Final
 
+import grpc
 from starlette.requests import Request
+from wayfarer.admin.v1.admin_service_pb2 import ListProvidersRequest
 from wayfarer.execution.v1.bulk_service_pb2 import ListBulkOperationsRequest
 from wayfarer.execution.v1.execution_service_pb2 import ListExecutionsRequest
 from wayfarer.execution.v1.overview_service_pb2 import GetActivityRequest, GetOverviewRequest
 
-from services.gateway.console.api import Api, together
+from services.gateway.console.api import Api, permitted, together
 from services.gateway.console.attention import concerns
 from services.gateway.console.charts import bars, nice_top, spark
 from services.gateway.console.rendering import Page
@@ -22,12 +24,13 @@ async def overview(request: Request, api: Api) -> Page:
     chosen = chosen if chosen in RANGES else "1h"
     _, minutes, each = RANGES[chosen]
     stubs = api.stubs
-    now, activity, newest, bulk, workflows = await together(
+    now, activity, newest, bulk, workflows, providers = await together(
         api.call(stubs.overview.GetOverview, GetOverviewRequest()),
         api.call(stubs.overview.GetActivity, GetActivityRequest(minutes=minutes, minutes_per_point=each)),
         api.call(stubs.executions.ListExecutions, ListExecutionsRequest(page_size=_NEWEST)),
         api.call(stubs.bulk.ListBulkOperations, ListBulkOperationsRequest(page_size=20)),
         api.workflows(),
+        permitted(api.call(stubs.admin.ListProviders, ListProvidersRequest()), grpc.StatusCode.UNAVAILABLE),
     )
     points = list(activity.points)
     sums = {
@@ -39,7 +42,12 @@ async def overview(request: Request, api: Api) -> Page:
         {
             "counts": {count.status: count.executions for count in now.statuses},
             "now": now,
-            "concerns": concerns(now, list(bulk.operations), list(workflows.values())),
+            "concerns": concerns(
+                now,
+                list(bulk.operations),
+                list(workflows.values()),
+                list(providers.providers) if providers else [],
+            ),
             "points": points,
             "bars": bars([point.steps for point in points], top, 720, 150),
             "failed_bars": bars([point.failed for point in points], top, 720, 150),

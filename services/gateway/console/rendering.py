@@ -92,6 +92,7 @@ class Renderer:
             "percent": percent,
             "words": words.words,
             "pretty": pretty,
+            "plain": plain,
             "person": person,
             "short": short,
             "field": getattr,

@@ -11,6 +11,7 @@ import pytest
 from services.local.ports import PortsTaken, reserve
 from services.local.stack import Stack
 from services.runtime.grpc_client import open_channel
+from tests.integration.api.over_http import Http, calling
 from tests.integration.api.world import Client, World
 
 _PORT_BASES = range(8_600, 9_900, 100)
@@ -43,6 +44,13 @@ async def client(world: World) -> Client:
 async def other(world: World) -> Client:
     """A caller of another fresh account."""
     return await world.client()
+
+
+@pytest.fixture
+async def http(world: World, client: Client) -> AsyncIterator[Http]:
+    """The same caller over HTTP."""
+    async with calling(world.stack.gateway_url, client.key) as caller:
+        yield caller
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,13 @@ from urllib.parse import urlencode
 
 import pytest
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message
 
+from services.gateway.console.api import Api
 from services.gateway.console.console import Console
+from services.gateway.console.rendering import Page
 from services.gateway.console.sessions import COOKIE, Session
 from services.runtime.grpc_client import open_channel
 from services.runtime.keyring import Keyring
@@ -116,3 +119,16 @@ async def test_only_what_is_meant_to_be_served_is_served(console: Console) -> No
     assert "immutable" in style.headers["cache-control"]
     assert (await ask(console, "GET", "/console/static/console.py")).status == 404
     assert (await ask(console, "GET", "/console/static/..%2Fconsole.py")).status == 404
+
+
+async def test_a_page_at_fault_says_so(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No bare error of the server, and no word of what went wrong inside."""
+
+    async def fails(request: Request, api: Api) -> Page:
+        raise ZeroDivisionError("the inside")
+
+    monkeypatch.setattr("services.gateway.console.console._PAGES", (("/events", "events", fails),))
+    answer = await ask(console, "GET", "/console/events", cookie=cookie_of(console))
+    assert answer.status == 500
+    assert "This page failed" in answer.body
+    assert "inside" not in answer.body

@@ -7,6 +7,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from starlette.requests import Request
 from starlette.responses import Response
+from wayfarer.admin.v1 import admin_service_pb2 as admin_pb
 from wayfarer.common.v1 import failure_pb2
 from wayfarer.crm.v1.contact_pb2 import Contact
 from wayfarer.execution.v1 import bulk_service_pb2 as bulk_pb
@@ -110,7 +111,7 @@ def overview(**counts: int) -> overview_service_pb2.GetOverviewResponse:
 
 
 def test_nothing_needs_attention_when_all_moves() -> None:
-    assert concerns(overview(active=3, due=2, late_s=1), [], [], NOW) == []
+    assert concerns(overview(active=3, due=2, late_s=1), [], [], at=NOW) == []
 
 
 def test_what_is_late_comes_before_what_is_paused() -> None:
@@ -118,7 +119,7 @@ def test_what_is_late_comes_before_what_is_paused() -> None:
     running = bulk_pb.BulkOperation(
         id="b", kind=bulk_pb.BULK_KIND_RETRY, state=bulk_pb.BULK_STATE_RUNNING, total=10, finished=4
     )
-    found = concerns(overview(active=1, due=12, late_s=95), [running], [paused], NOW)
+    found = concerns(overview(active=1, due=12, late_s=95), [running], [paused], at=NOW)
     assert [concern.tone for concern in found] == ["bad", "warn", "info"]
     assert found[0].title == "12 executions are late"
     assert "1 min 35 s" in found[0].text
@@ -127,9 +128,9 @@ def test_what_is_late_comes_before_what_is_paused() -> None:
 
 
 def test_a_full_account_is_told_apart_from_a_missing_worker() -> None:
-    late = concerns(overview(active=5, limit=5, due=2, late_s=60), [], [], NOW)
+    late = concerns(overview(active=5, limit=5, due=2, late_s=60), [], [], at=NOW)
     assert "All slots" in late[0].text
-    assert [c.tone for c in concerns(overview(active=5, limit=5), [], [], NOW)] == ["warn"]
+    assert [c.tone for c in concerns(overview(active=5, limit=5), [], [], at=NOW)] == ["warn"]
 
 
 def test_an_open_breaker_and_a_slow_lane_are_told_until_they_are_over() -> None:
@@ -137,10 +138,23 @@ def test_an_open_breaker_and_a_slow_lane_are_told_until_they_are_over() -> None:
     now.lanes.add(lane="email", failures=7, open_until=stamp(NOW + timedelta(minutes=1)))
     now.lanes.add(lane="sms", paused_until=stamp(NOW + timedelta(seconds=30)))
     now.lanes.add(lane="voice", paused_until=stamp(NOW - timedelta(seconds=1)))
-    assert [concern.title for concern in concerns(now, [], [], NOW)] == [
+    assert [concern.title for concern in concerns(now, [], [], at=NOW)] == [
         "The breaker of email is open",
         "sms is slowed down",
     ]
+
+
+def test_refused_credentials_are_told() -> None:
+    refusal = admin_pb.ProviderRefusal(code="20003", message="Authenticate")
+    bad = admin_pb.ProviderState.PROVIDER_STATE_NEEDS_REAUTHORISATION
+    good = admin_pb.ProviderState.PROVIDER_STATE_READY
+    providers = [
+        admin_pb.Provider(channel="sms", provider="twilio", state=bad, refusal=refusal),
+        admin_pb.Provider(channel="email", provider="resend", state=good),
+    ]
+    (concern,) = concerns(overview(), [], [], providers, NOW)
+    assert concern.title == "twilio refuses the credentials for sms"
+    assert "Authenticate" in concern.text
 
 
 def test_failures_lead_to_their_executions() -> None:
@@ -149,7 +163,7 @@ def test_failures_lead_to_their_executions() -> None:
         error_class=failure_pb2.ERROR_CLASS_RATE_LIMIT, code="HTTP_429", message="slow down"
     )
     now.failures.add(workflow_key="welcome", step_id="mail", executions=3, failure=failure)
-    (concern,) = concerns(now, [], [], NOW)
+    (concern,) = concerns(now, [], [], at=NOW)
     assert concern.title == "3 executions of welcome failed at mail"
     assert concern.href == "/console/executions?status=failed&workflow=welcome&step=mail&error=rate_limit"
 

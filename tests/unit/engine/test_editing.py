@@ -46,6 +46,12 @@ def test_adding_at_a_position_shifts_the_rest() -> None:
     assert ids(editing.Edited(before, "")) == ["a", "b"], "the document given is left alone"
 
 
+def test_a_mask_of_all_sets_the_whole_step() -> None:
+    before = document(tag("a", next="b", disabled=True), tag("b"))
+    edited = editing.update(before, "a", {"type": "add_tag", "config": {"tag": "x"}}, ["*"])
+    assert edited.document["steps"][0] == {"id": "a", "type": "add_tag", "config": {"tag": "x"}}
+
+
 def test_removing_mends_links() -> None:
     branch = {"id": "i", "type": "if", "config": {"condition": "true", "then": "b", "else": "c"}}
     switch = {

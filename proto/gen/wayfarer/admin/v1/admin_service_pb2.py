@@ -23,6 +23,7 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
@@ -30,7 +31,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from wayfarer.admin.v1 import account_pb2 as wayfarer_dot_admin_dot_v1_dot_account__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%wayfarer/admin/v1/admin_service.proto\x12\x11wayfarer.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fwayfarer/admin/v1/account.proto\"\xbe\x02\n\x12SetProviderRequest\x12\x1b\n\naccount_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12.\n\x07\x63hannel\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,31}$\x12/\n\x08provider\x18\x03 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,31}$\x12)\n\x08settings\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12K\n\x0b\x63redentials\x18\x05 \x03(\x0b\x32\x36.wayfarer.admin.v1.SetProviderRequest.CredentialsEntry\x1a\x32\n\x10\x43redentialsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x15\n\x13SetProviderResponse\"3\n\x14ListProvidersRequest\x12\x1b\n\naccount_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"G\n\x15ListProvidersResponse\x12.\n\tproviders\x18\x01 \x03(\x0b\x32\x1b.wayfarer.admin.v1.Provider\"\x89\x02\n\x08Provider\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12)\n\x08settings\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x18\n\x10\x63redential_names\x18\x04 \x03(\t\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x05state\x18\x06 \x01(\x0e\x32 .wayfarer.admin.v1.ProviderState\x12\x33\n\x07refusal\x18\x07 \x01(\x0b\x32\".wayfarer.admin.v1.ProviderRefusal\"[\n\x0fProviderRefusal\x12)\n\x05since\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"d\n\x15RemoveProviderRequest\x12\x1b\n\naccount_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12.\n\x07\x63hannel\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,31}$\"\x18\n\x16RemoveProviderResponse\"0\n\x11GetAccountRequest\x12\x1b\n\naccount_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"A\n\x12GetAccountResponse\x12+\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1a.wayfarer.admin.v1.Account\"\xa1\x01\n\x14UpdateAccountRequest\x12\x1b\n\naccount_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x33\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0b\x32\x1a.wayfarer.admin.v1.AccountB\x06\xbaH\x03\xc8\x01\x01\x12\x37\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\"D\n\x15UpdateAccountResponse\x12+\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1a.wayfarer.admin.v1.Account\"K\n\x14\x43reateAccountRequest\x12\x18\n\x04name\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x19\n\x05\x61\x63tor\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"|\n\x15\x43reateAccountResponse\x12+\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1a.wayfarer.admin.v1.Account\x12&\n\x03key\x18\x02 \x01(\x0b\x32\x19.wayfarer.admin.v1.ApiKey\x12\x0e\n\x06secret\x18\x03 \x01(\t\"R\n\x13ListAccountsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"]\n\x14ListAccountsResponse\x12,\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x1a.wayfarer.admin.v1.Account\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"~\n\x13\x43reateApiKeyRequest\x12\x1b\n\naccount_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x19\n\x05\x61\x63tor\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12/\n\x04role\x18\x03 \x01(\x0e\x32\x17.wayfarer.admin.v1.RoleB\x08\xbaH\x05\x82\x01\x02\x10\x01\"N\n\x14\x43reateApiKeyResponse\x12&\n\x03key\x18\x01 \x01(\x0b\x32\x19.wayfarer.admin.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\"1\n\x12ListApiKeysRequest\x12\x1b\n\naccount_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\">\n\x13ListApiKeysResponse\x12\'\n\x04keys\x18\x01 \x03(\x0b\x32\x19.wayfarer.admin.v1.ApiKey\"\x88\x01\n\x13RotateApiKeyRequest\x12\x1b\n\naccount_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x18\n\x06key_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12:\n\x07overlap\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0e\xbaH\x0b\xaa\x01\x08\"\x04\x08\x80\xf5$2\x00\"N\n\x14RotateApiKeyResponse\x12&\n\x03key\x18\x01 \x01(\x0b\x32\x19.wayfarer.admin.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\"L\n\x13RevokeApiKeyRequest\x12\x1b\n\naccount_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x18\n\x06key_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\">\n\x14RevokeApiKeyResponse\x12&\n\x03key\x18\x01 \x01(\x0b\x32\x19.wayfarer.admin.v1.ApiKey*s\n\rProviderState\x12\x1e\n\x1aPROVIDER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14PROVIDER_STATE_READY\x10\x01\x12(\n$PROVIDER_STATE_NEEDS_REAUTHORISATION\x10\x02\x32\xbc\x08\n\x0c\x41\x64minService\x12Y\n\nGetAccount\x12$.wayfarer.admin.v1.GetAccountRequest\x1a%.wayfarer.admin.v1.GetAccountResponse\x12\x62\n\rUpdateAccount\x12\'.wayfarer.admin.v1.UpdateAccountRequest\x1a(.wayfarer.admin.v1.UpdateAccountResponse\x12\x62\n\rCreateAccount\x12\'.wayfarer.admin.v1.CreateAccountRequest\x1a(.wayfarer.admin.v1.CreateAccountResponse\x12_\n\x0cListAccounts\x12&.wayfarer.admin.v1.ListAccountsRequest\x1a\'.wayfarer.admin.v1.ListAccountsResponse\x12_\n\x0c\x43reateApiKey\x12&.wayfarer.admin.v1.CreateApiKeyRequest\x1a\'.wayfarer.admin.v1.CreateApiKeyResponse\x12\\\n\x0bListApiKeys\x12%.wayfarer.admin.v1.ListApiKeysRequest\x1a&.wayfarer.admin.v1.ListApiKeysResponse\x12_\n\x0cRotateApiKey\x12&.wayfarer.admin.v1.RotateApiKeyRequest\x1a\'.wayfarer.admin.v1.RotateApiKeyResponse\x12_\n\x0cRevokeApiKey\x12&.wayfarer.admin.v1.RevokeApiKeyRequest\x1a\'.wayfarer.admin.v1.RevokeApiKeyResponse\x12\\\n\x0bSetProvider\x12%.wayfarer.admin.v1.SetProviderRequest\x1a&.wayfarer.admin.v1.SetProviderResponse\x12\x62\n\rListProviders\x12\'.wayfarer.admin.v1.ListProvidersRequest\x1a(.wayfarer.admin.v1.ListProvidersResponse\x12\x65\n\x0eRemoveProvider\x12(.wayfarer.admin.v1.RemoveProviderRequest\x1a).wayfarer.admin.v1.RemoveProviderResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%wayfarer/admin/v1/admin_service.proto\x12\x11wayfarer.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fwayfarer/admin/v1/account.proto\"\xbe\x02\n\x12SetProviderRequest\x12\x1b\n\naccount_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12.\n\x07\x63hannel\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,31}$\x12/\n\x08provider\x18\x03 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,31}$\x12)\n\x08settings\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12K\n\x0b\x63redentials\x18\x05 \x03(\x0b\x32\x36.wayfarer.admin.v1.SetProviderRequest.CredentialsEntry\x1a\x32\n\x10\x43redentialsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x15\n\x13SetProviderResponse\"3\n\x14ListProvidersRequest\x12\x1b\n\naccount_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"G\n\x15ListProvidersResponse\x12.\n\tproviders\x18\x01 \x03(\x0b\x32\x1b.wayfarer.admin.v1.Provider\"\x89\x02\n\x08Provider\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12)\n\x08settings\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x18\n\x10\x63redential_names\x18\x04 \x03(\t\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x05state\x18\x06 \x01(\x0e\x32 .wayfarer.admin.v1.ProviderState\x12\x33\n\x07refusal\x18\x07 \x01(\x0b\x32\".wayfarer.admin.v1.ProviderRefusal\"[\n\x0fProviderRefusal\x12)\n\x05since\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"d\n\x15RemoveProviderRequest\x12\x1b\n\naccount_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12.\n\x07\x63hannel\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,31}$\"\x18\n\x16RemoveProviderResponse\"0\n\x11GetAccountRequest\x12\x1b\n\naccount_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"A\n\x12GetAccountResponse\x12+\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1a.wayfarer.admin.v1.Account\"\xa1\x01\n\x14UpdateAccountRequest\x12\x1b\n\naccount_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x33\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0b\x32\x1a.wayfarer.admin.v1.AccountB\x06\xbaH\x03\xc8\x01\x01\x12\x37\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\"D\n\x15UpdateAccountResponse\x12+\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1a.wayfarer.admin.v1.Account\"K\n\x14\x43reateAccountRequest\x12\x18\n\x04name\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x19\n\x05\x61\x63tor\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"|\n\x15\x43reateAccountResponse\x12+\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x1a.wayfarer.admin.v1.Account\x12&\n\x03key\x18\x02 \x01(\x0b\x32\x19.wayfarer.admin.v1.ApiKey\x12\x0e\n\x06secret\x18\x03 \x01(\t\"R\n\x13ListAccountsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"]\n\x14ListAccountsResponse\x12,\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x1a.wayfarer.admin.v1.Account\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"~\n\x13\x43reateApiKeyRequest\x12\x1b\n\naccount_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x19\n\x05\x61\x63tor\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12/\n\x04role\x18\x03 \x01(\x0e\x32\x17.wayfarer.admin.v1.RoleB\x08\xbaH\x05\x82\x01\x02\x10\x01\"N\n\x14\x43reateApiKeyResponse\x12&\n\x03key\x18\x01 \x01(\x0b\x32\x19.wayfarer.admin.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\"1\n\x12ListApiKeysRequest\x12\x1b\n\naccount_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\">\n\x13ListApiKeysResponse\x12\'\n\x04keys\x18\x01 \x03(\x0b\x32\x19.wayfarer.admin.v1.ApiKey\"\x88\x01\n\x13RotateApiKeyRequest\x12\x1b\n\naccount_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x18\n\x06key_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12:\n\x07overlap\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0e\xbaH\x0b\xaa\x01\x08\"\x04\x08\x80\xf5$2\x00\"N\n\x14RotateApiKeyResponse\x12&\n\x03key\x18\x01 \x01(\x0b\x32\x19.wayfarer.admin.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\"L\n\x13RevokeApiKeyRequest\x12\x1b\n\naccount_id\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x18\n\x06key_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\">\n\x14RevokeApiKeyResponse\x12&\n\x03key\x18\x01 \x01(\x0b\x32\x19.wayfarer.admin.v1.ApiKey*s\n\rProviderState\x12\x1e\n\x1aPROVIDER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14PROVIDER_STATE_READY\x10\x01\x12(\n$PROVIDER_STATE_NEEDS_REAUTHORISATION\x10\x02\x32\xe3\x0b\n\x0c\x41\x64minService\x12{\n\nGetAccount\x12$.wayfarer.admin.v1.GetAccountRequest\x1a%.wayfarer.admin.v1.GetAccountResponse\" \x82\xd3\xe4\x93\x02\x1a\x12\x0f/api/v1/accountb\x07\x61\x63\x63ount\x12\x8d\x01\n\rUpdateAccount\x12\'.wayfarer.admin.v1.UpdateAccountRequest\x1a(.wayfarer.admin.v1.UpdateAccountResponse\")\x82\xd3\xe4\x93\x02#2\x0f/api/v1/account:\x07\x61\x63\x63ountb\x07\x61\x63\x63ount\x12\x7f\n\rCreateAccount\x12\'.wayfarer.admin.v1.CreateAccountRequest\x1a(.wayfarer.admin.v1.CreateAccountResponse\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/api/v1/accounts:\x01*\x12y\n\x0cListAccounts\x12&.wayfarer.admin.v1.ListAccountsRequest\x1a\'.wayfarer.admin.v1.ListAccountsResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/accounts\x12\x80\x01\n\x0c\x43reateApiKey\x12&.wayfarer.admin.v1.CreateApiKeyRequest\x1a\'.wayfarer.admin.v1.CreateApiKeyResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\"\x14/api/v1/account/keys:\x01*\x12z\n\x0bListApiKeys\x12%.wayfarer.admin.v1.ListApiKeysRequest\x1a&.wayfarer.admin.v1.ListApiKeysResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/account/keys\x12\x90\x01\n\x0cRotateApiKey\x12&.wayfarer.admin.v1.RotateApiKeyRequest\x1a\'.wayfarer.admin.v1.RotateApiKeyResponse\"/\x82\xd3\xe4\x93\x02)\"$/api/v1/account/keys/{key_id}/rotate:\x01*\x12\x8b\x01\n\x0cRevokeApiKey\x12&.wayfarer.admin.v1.RevokeApiKeyRequest\x1a\'.wayfarer.admin.v1.RevokeApiKeyResponse\"*\x82\xd3\xe4\x93\x02$*\x1d/api/v1/account/keys/{key_id}b\x03key\x12\x8c\x01\n\x0bSetProvider\x12%.wayfarer.admin.v1.SetProviderRequest\x1a&.wayfarer.admin.v1.SetProviderResponse\".\x82\xd3\xe4\x93\x02(\x1a#/api/v1/account/providers/{channel}:\x01*\x12\x85\x01\n\rListProviders\x12\'.wayfarer.admin.v1.ListProvidersRequest\x1a(.wayfarer.admin.v1.ListProvidersResponse\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/api/v1/account/providers\x12\x92\x01\n\x0eRemoveProvider\x12(.wayfarer.admin.v1.RemoveProviderRequest\x1a).wayfarer.admin.v1.RemoveProviderResponse\"+\x82\xd3\xe4\x93\x02%*#/api/v1/account/providers/{channel}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -85,58 +86,80 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVOKEAPIKEYREQUEST'].fields_by_name['account_id']._serialized_options = b'\272H\004\"\002(\000'
   _globals['_REVOKEAPIKEYREQUEST'].fields_by_name['key_id']._loaded_options = None
   _globals['_REVOKEAPIKEYREQUEST'].fields_by_name['key_id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_PROVIDERSTATE']._serialized_start=2627
-  _globals['_PROVIDERSTATE']._serialized_end=2742
-  _globals['_SETPROVIDERREQUEST']._serialized_start=252
-  _globals['_SETPROVIDERREQUEST']._serialized_end=570
-  _globals['_SETPROVIDERREQUEST_CREDENTIALSENTRY']._serialized_start=520
-  _globals['_SETPROVIDERREQUEST_CREDENTIALSENTRY']._serialized_end=570
-  _globals['_SETPROVIDERRESPONSE']._serialized_start=572
-  _globals['_SETPROVIDERRESPONSE']._serialized_end=593
-  _globals['_LISTPROVIDERSREQUEST']._serialized_start=595
-  _globals['_LISTPROVIDERSREQUEST']._serialized_end=646
-  _globals['_LISTPROVIDERSRESPONSE']._serialized_start=648
-  _globals['_LISTPROVIDERSRESPONSE']._serialized_end=719
-  _globals['_PROVIDER']._serialized_start=722
-  _globals['_PROVIDER']._serialized_end=987
-  _globals['_PROVIDERREFUSAL']._serialized_start=989
-  _globals['_PROVIDERREFUSAL']._serialized_end=1080
-  _globals['_REMOVEPROVIDERREQUEST']._serialized_start=1082
-  _globals['_REMOVEPROVIDERREQUEST']._serialized_end=1182
-  _globals['_REMOVEPROVIDERRESPONSE']._serialized_start=1184
-  _globals['_REMOVEPROVIDERRESPONSE']._serialized_end=1208
-  _globals['_GETACCOUNTREQUEST']._serialized_start=1210
-  _globals['_GETACCOUNTREQUEST']._serialized_end=1258
-  _globals['_GETACCOUNTRESPONSE']._serialized_start=1260
-  _globals['_GETACCOUNTRESPONSE']._serialized_end=1325
-  _globals['_UPDATEACCOUNTREQUEST']._serialized_start=1328
-  _globals['_UPDATEACCOUNTREQUEST']._serialized_end=1489
-  _globals['_UPDATEACCOUNTRESPONSE']._serialized_start=1491
-  _globals['_UPDATEACCOUNTRESPONSE']._serialized_end=1559
-  _globals['_CREATEACCOUNTREQUEST']._serialized_start=1561
-  _globals['_CREATEACCOUNTREQUEST']._serialized_end=1636
-  _globals['_CREATEACCOUNTRESPONSE']._serialized_start=1638
-  _globals['_CREATEACCOUNTRESPONSE']._serialized_end=1762
-  _globals['_LISTACCOUNTSREQUEST']._serialized_start=1764
-  _globals['_LISTACCOUNTSREQUEST']._serialized_end=1846
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=1848
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=1941
-  _globals['_CREATEAPIKEYREQUEST']._serialized_start=1943
-  _globals['_CREATEAPIKEYREQUEST']._serialized_end=2069
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=2071
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=2149
-  _globals['_LISTAPIKEYSREQUEST']._serialized_start=2151
-  _globals['_LISTAPIKEYSREQUEST']._serialized_end=2200
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=2202
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=2264
-  _globals['_ROTATEAPIKEYREQUEST']._serialized_start=2267
-  _globals['_ROTATEAPIKEYREQUEST']._serialized_end=2403
-  _globals['_ROTATEAPIKEYRESPONSE']._serialized_start=2405
-  _globals['_ROTATEAPIKEYRESPONSE']._serialized_end=2483
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=2485
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=2561
-  _globals['_REVOKEAPIKEYRESPONSE']._serialized_start=2563
-  _globals['_REVOKEAPIKEYRESPONSE']._serialized_end=2625
-  _globals['_ADMINSERVICE']._serialized_start=2745
-  _globals['_ADMINSERVICE']._serialized_end=3829
+  _globals['_ADMINSERVICE'].methods_by_name['GetAccount']._loaded_options = None
+  _globals['_ADMINSERVICE'].methods_by_name['GetAccount']._serialized_options = b'\202\323\344\223\002\032\022\017/api/v1/accountb\007account'
+  _globals['_ADMINSERVICE'].methods_by_name['UpdateAccount']._loaded_options = None
+  _globals['_ADMINSERVICE'].methods_by_name['UpdateAccount']._serialized_options = b'\202\323\344\223\002#2\017/api/v1/account:\007accountb\007account'
+  _globals['_ADMINSERVICE'].methods_by_name['CreateAccount']._loaded_options = None
+  _globals['_ADMINSERVICE'].methods_by_name['CreateAccount']._serialized_options = b'\202\323\344\223\002\025\"\020/api/v1/accounts:\001*'
+  _globals['_ADMINSERVICE'].methods_by_name['ListAccounts']._loaded_options = None
+  _globals['_ADMINSERVICE'].methods_by_name['ListAccounts']._serialized_options = b'\202\323\344\223\002\022\022\020/api/v1/accounts'
+  _globals['_ADMINSERVICE'].methods_by_name['CreateApiKey']._loaded_options = None
+  _globals['_ADMINSERVICE'].methods_by_name['CreateApiKey']._serialized_options = b'\202\323\344\223\002\031\"\024/api/v1/account/keys:\001*'
+  _globals['_ADMINSERVICE'].methods_by_name['ListApiKeys']._loaded_options = None
+  _globals['_ADMINSERVICE'].methods_by_name['ListApiKeys']._serialized_options = b'\202\323\344\223\002\026\022\024/api/v1/account/keys'
+  _globals['_ADMINSERVICE'].methods_by_name['RotateApiKey']._loaded_options = None
+  _globals['_ADMINSERVICE'].methods_by_name['RotateApiKey']._serialized_options = b'\202\323\344\223\002)\"$/api/v1/account/keys/{key_id}/rotate:\001*'
+  _globals['_ADMINSERVICE'].methods_by_name['RevokeApiKey']._loaded_options = None
+  _globals['_ADMINSERVICE'].methods_by_name['RevokeApiKey']._serialized_options = b'\202\323\344\223\002$*\035/api/v1/account/keys/{key_id}b\003key'
+  _globals['_ADMINSERVICE'].methods_by_name['SetProvider']._loaded_options = None
+  _globals['_ADMINSERVICE'].methods_by_name['SetProvider']._serialized_options = b'\202\323\344\223\002(\032#/api/v1/account/providers/{channel}:\001*'
+  _globals['_ADMINSERVICE'].methods_by_name['ListProviders']._loaded_options = None
+  _globals['_ADMINSERVICE'].methods_by_name['ListProviders']._serialized_options = b'\202\323\344\223\002\033\022\031/api/v1/account/providers'
+  _globals['_ADMINSERVICE'].methods_by_name['RemoveProvider']._loaded_options = None
+  _globals['_ADMINSERVICE'].methods_by_name['RemoveProvider']._serialized_options = b'\202\323\344\223\002%*#/api/v1/account/providers/{channel}'
+  _globals['_PROVIDERSTATE']._serialized_start=2657
+  _globals['_PROVIDERSTATE']._serialized_end=2772
+  _globals['_SETPROVIDERREQUEST']._serialized_start=282
+  _globals['_SETPROVIDERREQUEST']._serialized_end=600
+  _globals['_SETPROVIDERREQUEST_CREDENTIALSENTRY']._serialized_start=550
+  _globals['_SETPROVIDERREQUEST_CREDENTIALSENTRY']._serialized_end=600
+  _globals['_SETPROVIDERRESPONSE']._serialized_start=602
+  _globals['_SETPROVIDERRESPONSE']._serialized_end=623
+  _globals['_LISTPROVIDERSREQUEST']._serialized_start=625
+  _globals['_LISTPROVIDERSREQUEST']._serialized_end=676
+  _globals['_LISTPROVIDERSRESPONSE']._serialized_start=678
+  _globals['_LISTPROVIDERSRESPONSE']._serialized_end=749
+  _globals['_PROVIDER']._serialized_start=752
+  _globals['_PROVIDER']._serialized_end=1017
+  _globals['_PROVIDERREFUSAL']._serialized_start=1019
+  _globals['_PROVIDERREFUSAL']._serialized_end=1110
+  _globals['_REMOVEPROVIDERREQUEST']._serialized_start=1112
+  _globals['_REMOVEPROVIDERREQUEST']._serialized_end=1212
+  _globals['_REMOVEPROVIDERRESPONSE']._serialized_start=1214
+  _globals['_REMOVEPROVIDERRESPONSE']._serialized_end=1238
+  _globals['_GETACCOUNTREQUEST']._serialized_start=1240
+  _globals['_GETACCOUNTREQUEST']._serialized_end=1288
+  _globals['_GETACCOUNTRESPONSE']._serialized_start=1290
+  _globals['_GETACCOUNTRESPONSE']._serialized_end=1355
+  _globals['_UPDATEACCOUNTREQUEST']._serialized_start=1358
+  _globals['_UPDATEACCOUNTREQUEST']._serialized_end=1519
+  _globals['_UPDATEACCOUNTRESPONSE']._serialized_start=1521
+  _globals['_UPDATEACCOUNTRESPONSE']._serialized_end=1589
+  _globals['_CREATEACCOUNTREQUEST']._serialized_start=1591
+  _globals['_CREATEACCOUNTREQUEST']._serialized_end=1666
+  _globals['_CREATEACCOUNTRESPONSE']._serialized_start=1668
+  _globals['_CREATEACCOUNTRESPONSE']._serialized_end=1792
+  _globals['_LISTACCOUNTSREQUEST']._serialized_start=1794
+  _globals['_LISTACCOUNTSREQUEST']._serialized_end=1876
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=1878
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=1971
+  _globals['_CREATEAPIKEYREQUEST']._serialized_start=1973
+  _globals['_CREATEAPIKEYREQUEST']._serialized_end=2099
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=2101
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=2179
+  _globals['_LISTAPIKEYSREQUEST']._serialized_start=2181
+  _globals['_LISTAPIKEYSREQUEST']._serialized_end=2230
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=2232
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=2294
+  _globals['_ROTATEAPIKEYREQUEST']._serialized_start=2297
+  _globals['_ROTATEAPIKEYREQUEST']._serialized_end=2433
+  _globals['_ROTATEAPIKEYRESPONSE']._serialized_start=2435
+  _globals['_ROTATEAPIKEYRESPONSE']._serialized_end=2513
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=2515
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=2591
+  _globals['_REVOKEAPIKEYRESPONSE']._serialized_start=2593
+  _globals['_REVOKEAPIKEYRESPONSE']._serialized_end=2655
+  _globals['_ADMINSERVICE']._serialized_start=2775
+  _globals['_ADMINSERVICE']._serialized_end=4282
 # @@protoc_insertion_point(module_scope)

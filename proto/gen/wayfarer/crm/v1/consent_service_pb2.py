@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%wayfarer/crm/v1/consent_service.proto\x12\x0fwayfarer.crm.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xac\x01\n\x07\x43onsent\x12)\n\x07\x63hannel\x18\x01 \x01(\x0e\x32\x18.wayfarer.crm.v1.Channel\x12+\n\x08\x63\x61tegory\x18\x02 \x01(\x0e\x32\x19.wayfarer.crm.v1.Category\x12\x0f\n\x07granted\x18\x03 \x01(\x08\x12\x0e\n\x06source\x18\x04 \x01(\t\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xda\x01\n\x0bSuppression\x12)\n\x07\x63hannel\x18\x01 \x01(\x0e\x32\x18.wayfarer.crm.v1.Channel\x12+\n\x08\x63\x61tegory\x18\x02 \x01(\x0e\x32\x19.wayfarer.crm.v1.Category\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12)\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06source\x18\x05 \x01(\t\x12(\n\x04time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xcc\x01\n\x11SetConsentRequest\x12\x1c\n\ncontact_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x35\n\x07\x63hannel\x18\x02 \x01(\x0e\x32\x18.wayfarer.crm.v1.ChannelB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x37\n\x08\x63\x61tegory\x18\x03 \x01(\x0e\x32\x19.wayfarer.crm.v1.CategoryB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x0f\n\x07granted\x18\x04 \x01(\x08\x12\x18\n\x06source\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"?\n\x12SetConsentResponse\x12)\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x18.wayfarer.crm.v1.Consent\"2\n\x12GetConsentsRequest\x12\x1c\n\ncontact_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"u\n\x13GetConsentsResponse\x12*\n\x08\x63onsents\x18\x01 \x03(\x0b\x32\x18.wayfarer.crm.v1.Consent\x12\x32\n\x0csuppressions\x18\x02 \x03(\x0b\x32\x1c.wayfarer.crm.v1.Suppression\"\x80\x02\n\x16SuppressAddressRequest\x12\x35\n\x07\x63hannel\x18\x01 \x01(\x0e\x32\x18.wayfarer.crm.v1.ChannelB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1b\n\x07\x61\x64\x64ress\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc0\x02\x12\x35\n\x08\x63\x61tegory\x18\x03 \x01(\x0e\x32\x19.wayfarer.crm.v1.CategoryB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x30\n\x06reason\x18\x04 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[A-Z][A-Z0-9_]{0,63}$|^$\x12)\n\x05until\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"L\n\x17SuppressAddressResponse\x12\x31\n\x0bsuppression\x18\x01 \x01(\x0b\x32\x1c.wayfarer.crm.v1.Suppression\"\xa3\x01\n\x16LiftSuppressionRequest\x12\x35\n\x07\x63hannel\x18\x01 \x01(\x0e\x32\x18.wayfarer.crm.v1.ChannelB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1b\n\x07\x61\x64\x64ress\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc0\x02\x12\x35\n\x08\x63\x61tegory\x18\x03 \x01(\x0e\x32\x19.wayfarer.crm.v1.CategoryB\x08\xbaH\x05\x82\x01\x02\x10\x01\"\x19\n\x17LiftSuppressionResponse\"\xc5\x01\n\x0bSentMessage\x12)\n\x07\x63hannel\x18\x01 \x01(\x0e\x32\x18.wayfarer.crm.v1.Channel\x12+\n\x08\x63\x61tegory\x18\x02 \x01(\x0e\x32\x19.wayfarer.crm.v1.Category\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x65xecution_id\x18\x04 \x01(\t\x12\x0f\n\x07step_id\x18\x05 \x01(\t\x12\r\n\x05visit\x18\x06 \x01(\r\"p\n\x13ListMessagesRequest\x12\x1c\n\ncontact_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"_\n\x14ListMessagesResponse\x12.\n\x08messages\x18\x01 \x03(\x0b\x32\x1c.wayfarer.crm.v1.SentMessage\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*p\n\x07\x43hannel\x12\x17\n\x13\x43HANNEL_UNSPECIFIED\x10\x00\x12\x11\n\rCHANNEL_EMAIL\x10\x01\x12\x0f\n\x0b\x43HANNEL_SMS\x10\x02\x12\x11\n\rCHANNEL_VOICE\x10\x03\x12\x15\n\x11\x43HANNEL_MESSENGER\x10\x04*X\n\x08\x43\x61tegory\x12\x18\n\x14\x43\x41TEGORY_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43\x41TEGORY_MARKETING\x10\x01\x12\x1a\n\x16\x43\x41TEGORY_TRANSACTIONAL\x10\x02\x32\xea\x03\n\x0e\x43onsentService\x12U\n\nSetConsent\x12\".wayfarer.crm.v1.SetConsentRequest\x1a#.wayfarer.crm.v1.SetConsentResponse\x12X\n\x0bGetConsents\x12#.wayfarer.crm.v1.GetConsentsRequest\x1a$.wayfarer.crm.v1.GetConsentsResponse\x12\x64\n\x0fSuppressAddress\x12\'.wayfarer.crm.v1.SuppressAddressRequest\x1a(.wayfarer.crm.v1.SuppressAddressResponse\x12\x64\n\x0fLiftSuppression\x12\'.wayfarer.crm.v1.LiftSuppressionRequest\x1a(.wayfarer.crm.v1.LiftSuppressionResponse\x12[\n\x0cListMessages\x12$.wayfarer.crm.v1.ListMessagesRequest\x1a%.wayfarer.crm.v1.ListMessagesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%wayfarer/crm/v1/consent_service.proto\x12\x0fwayfarer.crm.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xac\x01\n\x07\x43onsent\x12)\n\x07\x63hannel\x18\x01 \x01(\x0e\x32\x18.wayfarer.crm.v1.Channel\x12+\n\x08\x63\x61tegory\x18\x02 \x01(\x0e\x32\x19.wayfarer.crm.v1.Category\x12\x0f\n\x07granted\x18\x03 \x01(\x08\x12\x0e\n\x06source\x18\x04 \x01(\t\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xda\x01\n\x0bSuppression\x12)\n\x07\x63hannel\x18\x01 \x01(\x0e\x32\x18.wayfarer.crm.v1.Channel\x12+\n\x08\x63\x61tegory\x18\x02 \x01(\x0e\x32\x19.wayfarer.crm.v1.Category\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12)\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06source\x18\x05 \x01(\t\x12(\n\x04time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xcc\x01\n\x11SetConsentRequest\x12\x1c\n\ncontact_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x35\n\x07\x63hannel\x18\x02 \x01(\x0e\x32\x18.wayfarer.crm.v1.ChannelB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x37\n\x08\x63\x61tegory\x18\x03 \x01(\x0e\x32\x19.wayfarer.crm.v1.CategoryB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x0f\n\x07granted\x18\x04 \x01(\x08\x12\x18\n\x06source\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"?\n\x12SetConsentResponse\x12)\n\x07\x63onsent\x18\x01 \x01(\x0b\x32\x18.wayfarer.crm.v1.Consent\"2\n\x12GetConsentsRequest\x12\x1c\n\ncontact_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"u\n\x13GetConsentsResponse\x12*\n\x08\x63onsents\x18\x01 \x03(\x0b\x32\x18.wayfarer.crm.v1.Consent\x12\x32\n\x0csuppressions\x18\x02 \x03(\x0b\x32\x1c.wayfarer.crm.v1.Suppression\"\x80\x02\n\x16SuppressAddressRequest\x12\x35\n\x07\x63hannel\x18\x01 \x01(\x0e\x32\x18.wayfarer.crm.v1.ChannelB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1b\n\x07\x61\x64\x64ress\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc0\x02\x12\x35\n\x08\x63\x61tegory\x18\x03 \x01(\x0e\x32\x19.wayfarer.crm.v1.CategoryB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x30\n\x06reason\x18\x04 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[A-Z][A-Z0-9_]{0,63}$|^$\x12)\n\x05until\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"L\n\x17SuppressAddressResponse\x12\x31\n\x0bsuppression\x18\x01 \x01(\x0b\x32\x1c.wayfarer.crm.v1.Suppression\"\xa3\x01\n\x16LiftSuppressionRequest\x12\x35\n\x07\x63hannel\x18\x01 \x01(\x0e\x32\x18.wayfarer.crm.v1.ChannelB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1b\n\x07\x61\x64\x64ress\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc0\x02\x12\x35\n\x08\x63\x61tegory\x18\x03 \x01(\x0e\x32\x19.wayfarer.crm.v1.CategoryB\x08\xbaH\x05\x82\x01\x02\x10\x01\"\x19\n\x17LiftSuppressionResponse\"\xc5\x01\n\x0bSentMessage\x12)\n\x07\x63hannel\x18\x01 \x01(\x0e\x32\x18.wayfarer.crm.v1.Channel\x12+\n\x08\x63\x61tegory\x18\x02 \x01(\x0e\x32\x19.wayfarer.crm.v1.Category\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x65xecution_id\x18\x04 \x01(\t\x12\x0f\n\x07step_id\x18\x05 \x01(\t\x12\r\n\x05visit\x18\x06 \x01(\r\"p\n\x13ListMessagesRequest\x12\x1c\n\ncontact_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"_\n\x14ListMessagesResponse\x12.\n\x08messages\x18\x01 \x03(\x0b\x32\x1c.wayfarer.crm.v1.SentMessage\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*p\n\x07\x43hannel\x12\x17\n\x13\x43HANNEL_UNSPECIFIED\x10\x00\x12\x11\n\rCHANNEL_EMAIL\x10\x01\x12\x0f\n\x0b\x43HANNEL_SMS\x10\x02\x12\x11\n\rCHANNEL_VOICE\x10\x03\x12\x15\n\x11\x43HANNEL_MESSENGER\x10\x04*X\n\x08\x43\x61tegory\x12\x18\n\x14\x43\x41TEGORY_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43\x41TEGORY_MARKETING\x10\x01\x12\x1a\n\x16\x43\x41TEGORY_TRANSACTIONAL\x10\x02\x32\xdf\x05\n\x0e\x43onsentService\x12\x91\x01\n\nSetConsent\x12\".wayfarer.crm.v1.SetConsentRequest\x1a#.wayfarer.crm.v1.SetConsentResponse\":\x82\xd3\xe4\x93\x02\x34\x1a&/api/v1/contacts/{contact_id}/consents:\x01*b\x07\x63onsent\x12\x88\x01\n\x0bGetConsents\x12#.wayfarer.crm.v1.GetConsentsRequest\x1a$.wayfarer.crm.v1.GetConsentsResponse\".\x82\xd3\xe4\x93\x02(\x12&/api/v1/contacts/{contact_id}/consents\x12\x92\x01\n\x0fSuppressAddress\x12\'.wayfarer.crm.v1.SuppressAddressRequest\x1a(.wayfarer.crm.v1.SuppressAddressResponse\",\x82\xd3\xe4\x93\x02&\"\x14/api/v1/suppressions:\x01*b\x0bsuppression\x12\x8a\x01\n\x0fLiftSuppression\x12\'.wayfarer.crm.v1.LiftSuppressionRequest\x1a(.wayfarer.crm.v1.LiftSuppressionResponse\"$\x82\xd3\xe4\x93\x02\x1e\"\x19/api/v1/suppressions/lift:\x01*\x12\x8b\x01\n\x0cListMessages\x12$.wayfarer.crm.v1.ListMessagesRequest\x1a%.wayfarer.crm.v1.ListMessagesResponse\".\x82\xd3\xe4\x93\x02(\x12&/api/v1/contacts/{contact_id}/messagesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -63,36 +64,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTMESSAGESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
   _globals['_LISTMESSAGESREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTMESSAGESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\364\003'
-  _globals['_CHANNEL']._serialized_start=1900
-  _globals['_CHANNEL']._serialized_end=2012
-  _globals['_CATEGORY']._serialized_start=2014
-  _globals['_CATEGORY']._serialized_end=2102
-  _globals['_CONSENT']._serialized_start=121
-  _globals['_CONSENT']._serialized_end=293
-  _globals['_SUPPRESSION']._serialized_start=296
-  _globals['_SUPPRESSION']._serialized_end=514
-  _globals['_SETCONSENTREQUEST']._serialized_start=517
-  _globals['_SETCONSENTREQUEST']._serialized_end=721
-  _globals['_SETCONSENTRESPONSE']._serialized_start=723
-  _globals['_SETCONSENTRESPONSE']._serialized_end=786
-  _globals['_GETCONSENTSREQUEST']._serialized_start=788
-  _globals['_GETCONSENTSREQUEST']._serialized_end=838
-  _globals['_GETCONSENTSRESPONSE']._serialized_start=840
-  _globals['_GETCONSENTSRESPONSE']._serialized_end=957
-  _globals['_SUPPRESSADDRESSREQUEST']._serialized_start=960
-  _globals['_SUPPRESSADDRESSREQUEST']._serialized_end=1216
-  _globals['_SUPPRESSADDRESSRESPONSE']._serialized_start=1218
-  _globals['_SUPPRESSADDRESSRESPONSE']._serialized_end=1294
-  _globals['_LIFTSUPPRESSIONREQUEST']._serialized_start=1297
-  _globals['_LIFTSUPPRESSIONREQUEST']._serialized_end=1460
-  _globals['_LIFTSUPPRESSIONRESPONSE']._serialized_start=1462
-  _globals['_LIFTSUPPRESSIONRESPONSE']._serialized_end=1487
-  _globals['_SENTMESSAGE']._serialized_start=1490
-  _globals['_SENTMESSAGE']._serialized_end=1687
-  _globals['_LISTMESSAGESREQUEST']._serialized_start=1689
-  _globals['_LISTMESSAGESREQUEST']._serialized_end=1801
-  _globals['_LISTMESSAGESRESPONSE']._serialized_start=1803
-  _globals['_LISTMESSAGESRESPONSE']._serialized_end=1898
-  _globals['_CONSENTSERVICE']._serialized_start=2105
-  _globals['_CONSENTSERVICE']._serialized_end=2595
+  _globals['_CONSENTSERVICE'].methods_by_name['SetConsent']._loaded_options = None
+  _globals['_CONSENTSERVICE'].methods_by_name['SetConsent']._serialized_options = b'\202\323\344\223\0024\032&/api/v1/contacts/{contact_id}/consents:\001*b\007consent'
+  _globals['_CONSENTSERVICE'].methods_by_name['GetConsents']._loaded_options = None
+  _globals['_CONSENTSERVICE'].methods_by_name['GetConsents']._serialized_options = b'\202\323\344\223\002(\022&/api/v1/contacts/{contact_id}/consents'
+  _globals['_CONSENTSERVICE'].methods_by_name['SuppressAddress']._loaded_options = None
+  _globals['_CONSENTSERVICE'].methods_by_name['SuppressAddress']._serialized_options = b'\202\323\344\223\002&\"\024/api/v1/suppressions:\001*b\013suppression'
+  _globals['_CONSENTSERVICE'].methods_by_name['LiftSuppression']._loaded_options = None
+  _globals['_CONSENTSERVICE'].methods_by_name['LiftSuppression']._serialized_options = b'\202\323\344\223\002\036\"\031/api/v1/suppressions/lift:\001*'
+  _globals['_CONSENTSERVICE'].methods_by_name['ListMessages']._loaded_options = None
+  _globals['_CONSENTSERVICE'].methods_by_name['ListMessages']._serialized_options = b'\202\323\344\223\002(\022&/api/v1/contacts/{contact_id}/messages'
+  _globals['_CHANNEL']._serialized_start=1930
+  _globals['_CHANNEL']._serialized_end=2042
+  _globals['_CATEGORY']._serialized_start=2044
+  _globals['_CATEGORY']._serialized_end=2132
+  _globals['_CONSENT']._serialized_start=151
+  _globals['_CONSENT']._serialized_end=323
+  _globals['_SUPPRESSION']._serialized_start=326
+  _globals['_SUPPRESSION']._serialized_end=544
+  _globals['_SETCONSENTREQUEST']._serialized_start=547
+  _globals['_SETCONSENTREQUEST']._serialized_end=751
+  _globals['_SETCONSENTRESPONSE']._serialized_start=753
+  _globals['_SETCONSENTRESPONSE']._serialized_end=816
+  _globals['_GETCONSENTSREQUEST']._serialized_start=818
+  _globals['_GETCONSENTSREQUEST']._serialized_end=868
+  _globals['_GETCONSENTSRESPONSE']._serialized_start=870
+  _globals['_GETCONSENTSRESPONSE']._serialized_end=987
+  _globals['_SUPPRESSADDRESSREQUEST']._serialized_start=990
+  _globals['_SUPPRESSADDRESSREQUEST']._serialized_end=1246
+  _globals['_SUPPRESSADDRESSRESPONSE']._serialized_start=1248
+  _globals['_SUPPRESSADDRESSRESPONSE']._serialized_end=1324
+  _globals['_LIFTSUPPRESSIONREQUEST']._serialized_start=1327
+  _globals['_LIFTSUPPRESSIONREQUEST']._serialized_end=1490
+  _globals['_LIFTSUPPRESSIONRESPONSE']._serialized_start=1492
+  _globals['_LIFTSUPPRESSIONRESPONSE']._serialized_end=1517
+  _globals['_SENTMESSAGE']._serialized_start=1520
+  _globals['_SENTMESSAGE']._serialized_end=1717
+  _globals['_LISTMESSAGESREQUEST']._serialized_start=1719
+  _globals['_LISTMESSAGESREQUEST']._serialized_end=1831
+  _globals['_LISTMESSAGESRESPONSE']._serialized_start=1833
+  _globals['_LISTMESSAGESRESPONSE']._serialized_end=1928
+  _globals['_CONSENTSERVICE']._serialized_start=2135
+  _globals['_CONSENTSERVICE']._serialized_end=2870
 # @@protoc_insertion_point(module_scope)

@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from wayfarer.crm.v1 import contact_pb2 as wayfarer_dot_crm_dot_v1_dot_contact__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%wayfarer/crm/v1/contact_service.proto\x12\x0fwayfarer.crm.v1\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1dwayfarer/crm/v1/contact.proto\"z\n\x14\x43reateContactRequest\x12\x31\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x18.wayfarer.crm.v1.ContactB\x06\xbaH\x03\xc8\x01\x01\x12\x0e\n\x06upsert\x18\x02 \x01(\x08\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"S\n\x15\x43reateContactResponse\x12)\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x18.wayfarer.crm.v1.Contact\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"[\n\x11GetContactRequest\x12\x16\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00\x12!\n\x0b\x65xternal_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01H\x00\x42\x0b\n\x02\x62y\x12\x05\xbaH\x02\x08\x01\"?\n\x12GetContactResponse\x12)\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x18.wayfarer.crm.v1.Contact\":\n\x17\x42\x61tchGetContactsRequest\x12\x1f\n\x03ids\x18\x01 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x08\x01\x10\xe8\x07\"\x05r\x03\xb0\x01\x01\"F\n\x18\x42\x61tchGetContactsResponse\x12*\n\x08\x63ontacts\x18\x01 \x03(\x0b\x32\x18.wayfarer.crm.v1.Contact\"\xa3\x01\n\x14UpdateContactRequest\x12\x31\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x18.wayfarer.crm.v1.ContactB\x06\xbaH\x03\xc8\x01\x01\x12\x37\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"B\n\x15UpdateContactResponse\x12)\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x18.wayfarer.crm.v1.Contact\"M\n\x14\x44\x65leteContactRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"5\n\x15\x44\x65leteContactResponse\x12\x1c\n\x14\x65xecutions_cancelled\x18\x01 \x01(\r\"m\n\x13ListContactsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x19\n\x07\x61\x64\x64ress\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc0\x02\"[\n\x14ListContactsResponse\x12*\n\x08\x63ontacts\x18\x01 \x03(\x0b\x32\x18.wayfarer.crm.v1.Contact\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xcd\x04\n\x0e\x43ontactService\x12^\n\rCreateContact\x12%.wayfarer.crm.v1.CreateContactRequest\x1a&.wayfarer.crm.v1.CreateContactResponse\x12U\n\nGetContact\x12\".wayfarer.crm.v1.GetContactRequest\x1a#.wayfarer.crm.v1.GetContactResponse\x12g\n\x10\x42\x61tchGetContacts\x12(.wayfarer.crm.v1.BatchGetContactsRequest\x1a).wayfarer.crm.v1.BatchGetContactsResponse\x12^\n\rUpdateContact\x12%.wayfarer.crm.v1.UpdateContactRequest\x1a&.wayfarer.crm.v1.UpdateContactResponse\x12^\n\rDeleteContact\x12%.wayfarer.crm.v1.DeleteContactRequest\x1a&.wayfarer.crm.v1.DeleteContactResponse\x12[\n\x0cListContacts\x12$.wayfarer.crm.v1.ListContactsRequest\x1a%.wayfarer.crm.v1.ListContactsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%wayfarer/crm/v1/contact_service.proto\x12\x0fwayfarer.crm.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1dwayfarer/crm/v1/contact.proto\"z\n\x14\x43reateContactRequest\x12\x31\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x18.wayfarer.crm.v1.ContactB\x06\xbaH\x03\xc8\x01\x01\x12\x0e\n\x06upsert\x18\x02 \x01(\x08\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"S\n\x15\x43reateContactResponse\x12)\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x18.wayfarer.crm.v1.Contact\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"[\n\x11GetContactRequest\x12\x16\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00\x12!\n\x0b\x65xternal_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01H\x00\x42\x0b\n\x02\x62y\x12\x05\xbaH\x02\x08\x01\"?\n\x12GetContactResponse\x12)\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x18.wayfarer.crm.v1.Contact\":\n\x17\x42\x61tchGetContactsRequest\x12\x1f\n\x03ids\x18\x01 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x08\x01\x10\xe8\x07\"\x05r\x03\xb0\x01\x01\"F\n\x18\x42\x61tchGetContactsResponse\x12*\n\x08\x63ontacts\x18\x01 \x03(\x0b\x32\x18.wayfarer.crm.v1.Contact\"\xa3\x01\n\x14UpdateContactRequest\x12\x31\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x18.wayfarer.crm.v1.ContactB\x06\xbaH\x03\xc8\x01\x01\x12\x37\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"B\n\x15UpdateContactResponse\x12)\n\x07\x63ontact\x18\x01 \x01(\x0b\x32\x18.wayfarer.crm.v1.Contact\"M\n\x14\x44\x65leteContactRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"5\n\x15\x44\x65leteContactResponse\x12\x1c\n\x14\x65xecutions_cancelled\x18\x01 \x01(\r\"m\n\x13ListContactsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x19\n\x07\x61\x64\x64ress\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc0\x02\"[\n\x14ListContactsResponse\x12*\n\x08\x63ontacts\x18\x01 \x03(\x0b\x32\x18.wayfarer.crm.v1.Contact\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xe2\x06\n\x0e\x43ontactService\x12\x8a\x01\n\rCreateContact\x12%.wayfarer.crm.v1.CreateContactRequest\x1a&.wayfarer.crm.v1.CreateContactResponse\"*\x82\xd3\xe4\x93\x02$\"\x10/api/v1/contacts:\x07\x63ontactb\x07\x63ontact\x12\xa1\x01\n\nGetContact\x12\".wayfarer.crm.v1.GetContactRequest\x1a#.wayfarer.crm.v1.GetContactResponse\"J\x82\xd3\xe4\x93\x02\x44\x12\x15/api/v1/contacts/{id}Z\"\x12\x17/api/v1/contacts/lookupb\x07\x63ontactb\x07\x63ontact\x12\x8e\x01\n\x10\x42\x61tchGetContacts\x12(.wayfarer.crm.v1.BatchGetContactsRequest\x1a).wayfarer.crm.v1.BatchGetContactsResponse\"%\x82\xd3\xe4\x93\x02\x1f\"\x1a/api/v1/contacts/batch-get:\x01*\x12\x97\x01\n\rUpdateContact\x12%.wayfarer.crm.v1.UpdateContactRequest\x1a&.wayfarer.crm.v1.UpdateContactResponse\"7\x82\xd3\xe4\x93\x02\x31\x32\x1d/api/v1/contacts/{contact.id}:\x07\x63ontactb\x07\x63ontact\x12}\n\rDeleteContact\x12%.wayfarer.crm.v1.DeleteContactRequest\x1a&.wayfarer.crm.v1.DeleteContactResponse\"\x1d\x82\xd3\xe4\x93\x02\x17*\x15/api/v1/contacts/{id}\x12u\n\x0cListContacts\x12$.wayfarer.crm.v1.ListContactsRequest\x1a%.wayfarer.crm.v1.ListContactsResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/contactsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -62,30 +63,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTCONTACTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\364\003'
   _globals['_LISTCONTACTSREQUEST'].fields_by_name['address']._loaded_options = None
   _globals['_LISTCONTACTSREQUEST'].fields_by_name['address']._serialized_options = b'\272H\005r\003\030\300\002'
-  _globals['_CREATECONTACTREQUEST']._serialized_start=152
-  _globals['_CREATECONTACTREQUEST']._serialized_end=274
-  _globals['_CREATECONTACTRESPONSE']._serialized_start=276
-  _globals['_CREATECONTACTRESPONSE']._serialized_end=359
-  _globals['_GETCONTACTREQUEST']._serialized_start=361
-  _globals['_GETCONTACTREQUEST']._serialized_end=452
-  _globals['_GETCONTACTRESPONSE']._serialized_start=454
-  _globals['_GETCONTACTRESPONSE']._serialized_end=517
-  _globals['_BATCHGETCONTACTSREQUEST']._serialized_start=519
-  _globals['_BATCHGETCONTACTSREQUEST']._serialized_end=577
-  _globals['_BATCHGETCONTACTSRESPONSE']._serialized_start=579
-  _globals['_BATCHGETCONTACTSRESPONSE']._serialized_end=649
-  _globals['_UPDATECONTACTREQUEST']._serialized_start=652
-  _globals['_UPDATECONTACTREQUEST']._serialized_end=815
-  _globals['_UPDATECONTACTRESPONSE']._serialized_start=817
-  _globals['_UPDATECONTACTRESPONSE']._serialized_end=883
-  _globals['_DELETECONTACTREQUEST']._serialized_start=885
-  _globals['_DELETECONTACTREQUEST']._serialized_end=962
-  _globals['_DELETECONTACTRESPONSE']._serialized_start=964
-  _globals['_DELETECONTACTRESPONSE']._serialized_end=1017
-  _globals['_LISTCONTACTSREQUEST']._serialized_start=1019
-  _globals['_LISTCONTACTSREQUEST']._serialized_end=1128
-  _globals['_LISTCONTACTSRESPONSE']._serialized_start=1130
-  _globals['_LISTCONTACTSRESPONSE']._serialized_end=1221
-  _globals['_CONTACTSERVICE']._serialized_start=1224
-  _globals['_CONTACTSERVICE']._serialized_end=1813
+  _globals['_CONTACTSERVICE'].methods_by_name['CreateContact']._loaded_options = None
+  _globals['_CONTACTSERVICE'].methods_by_name['CreateContact']._serialized_options = b'\202\323\344\223\002$\"\020/api/v1/contacts:\007contactb\007contact'
+  _globals['_CONTACTSERVICE'].methods_by_name['GetContact']._loaded_options = None
+  _globals['_CONTACTSERVICE'].methods_by_name['GetContact']._serialized_options = b'\202\323\344\223\002D\022\025/api/v1/contacts/{id}Z\"\022\027/api/v1/contacts/lookupb\007contactb\007contact'
+  _globals['_CONTACTSERVICE'].methods_by_name['BatchGetContacts']._loaded_options = None
+  _globals['_CONTACTSERVICE'].methods_by_name['BatchGetContacts']._serialized_options = b'\202\323\344\223\002\037\"\032/api/v1/contacts/batch-get:\001*'
+  _globals['_CONTACTSERVICE'].methods_by_name['UpdateContact']._loaded_options = None
+  _globals['_CONTACTSERVICE'].methods_by_name['UpdateContact']._serialized_options = b'\202\323\344\223\00212\035/api/v1/contacts/{contact.id}:\007contactb\007contact'
+  _globals['_CONTACTSERVICE'].methods_by_name['DeleteContact']._loaded_options = None
+  _globals['_CONTACTSERVICE'].methods_by_name['DeleteContact']._serialized_options = b'\202\323\344\223\002\027*\025/api/v1/contacts/{id}'
+  _globals['_CONTACTSERVICE'].methods_by_name['ListContacts']._loaded_options = None
+  _globals['_CONTACTSERVICE'].methods_by_name['ListContacts']._serialized_options = b'\202\323\344\223\002\022\022\020/api/v1/contacts'
+  _globals['_CREATECONTACTREQUEST']._serialized_start=182
+  _globals['_CREATECONTACTREQUEST']._serialized_end=304
+  _globals['_CREATECONTACTRESPONSE']._serialized_start=306
+  _globals['_CREATECONTACTRESPONSE']._serialized_end=389
+  _globals['_GETCONTACTREQUEST']._serialized_start=391
+  _globals['_GETCONTACTREQUEST']._serialized_end=482
+  _globals['_GETCONTACTRESPONSE']._serialized_start=484
+  _globals['_GETCONTACTRESPONSE']._serialized_end=547
+  _globals['_BATCHGETCONTACTSREQUEST']._serialized_start=549
+  _globals['_BATCHGETCONTACTSREQUEST']._serialized_end=607
+  _globals['_BATCHGETCONTACTSRESPONSE']._serialized_start=609
+  _globals['_BATCHGETCONTACTSRESPONSE']._serialized_end=679
+  _globals['_UPDATECONTACTREQUEST']._serialized_start=682
+  _globals['_UPDATECONTACTREQUEST']._serialized_end=845
+  _globals['_UPDATECONTACTRESPONSE']._serialized_start=847
+  _globals['_UPDATECONTACTRESPONSE']._serialized_end=913
+  _globals['_DELETECONTACTREQUEST']._serialized_start=915
+  _globals['_DELETECONTACTREQUEST']._serialized_end=992
+  _globals['_DELETECONTACTRESPONSE']._serialized_start=994
+  _globals['_DELETECONTACTRESPONSE']._serialized_end=1047
+  _globals['_LISTCONTACTSREQUEST']._serialized_start=1049
+  _globals['_LISTCONTACTSREQUEST']._serialized_end=1158
+  _globals['_LISTCONTACTSRESPONSE']._serialized_start=1160
+  _globals['_LISTCONTACTSRESPONSE']._serialized_end=1251
+  _globals['_CONTACTSERVICE']._serialized_start=1254
+  _globals['_CONTACTSERVICE']._serialized_end=2120
 # @@protoc_insertion_point(module_scope)

@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from wayfarer.event.v1 import event_pb2 as wayfarer_dot_event_dot_v1_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%wayfarer/event/v1/event_service.proto\x12\x11wayfarer.event.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dwayfarer/event/v1/event.proto\"\x97\x02\n\x08NewEvent\x12\x16\n\x02id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x1f\n\ncontact_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12%\n\x13\x63ontact_external_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12T\n\x04type\x18\x04 \x01(\tBF\xbaHCrA2?^([a-z][a-z0-9_]{0,63}|custom:[A-Za-z0-9][A-Za-z0-9_.-]{0,99})$\x12%\n\x04\x64\x61ta\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12.\n\noccur_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"P\n\x14PublishEventsRequest\x12\x38\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1b.wayfarer.event.v1.NewEventB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\"<\n\nEventError\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\xa5\x01\n\x07Receipt\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x11\n\tsource_id\x18\x02 \x01(\t\x12\x11\n\tduplicate\x18\x03 \x01(\x08\x12\x34\n\x0c\x63onsequences\x18\x04 \x03(\x0b\x32\x1e.wayfarer.event.v1.Consequence\x12,\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x1d.wayfarer.event.v1.EventError\"E\n\x15PublishEventsResponse\x12,\n\x08receipts\x18\x01 \x03(\x0b\x32\x1a.wayfarer.event.v1.Receipt\"W\n\x0fGetEventRequest\x12\x16\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00\x12\x1f\n\tsource_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01H\x00\x42\x0b\n\x02\x62y\x12\x05\xbaH\x02\x08\x01\";\n\x10GetEventResponse\x12\'\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x18.wayfarer.event.v1.Event\"\x88\x01\n\x11ListEventsRequest\x12\x1f\n\ncontact_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x15\n\x04type\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18n\x12\x1d\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"W\n\x12ListEventsResponse\x12(\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x18.wayfarer.event.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa5\x01\n\x13ListRefusalsRequest\x12\x1f\n\ncontact_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x19\n\x08workflow\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x15\n\x04kind\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x32\x12\x1d\n\tpage_size\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"]\n\x14ListRefusalsResponse\x12,\n\x08refusals\x18\x01 \x03(\x0b\x32\x1a.wayfarer.event.v1.Refusal\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"y\n\x19ListSetAsideEventsRequest\x12\x1f\n\ncontact_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"g\n\x1aListSetAsideEventsResponse\x12\x30\n\x06\x65vents\x18\x01 \x03(\x0b\x32 .wayfarer.event.v1.SetAsideEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xf6\x03\n\x0c\x45ventService\x12\x62\n\rPublishEvents\x12\'.wayfarer.event.v1.PublishEventsRequest\x1a(.wayfarer.event.v1.PublishEventsResponse\x12S\n\x08GetEvent\x12\".wayfarer.event.v1.GetEventRequest\x1a#.wayfarer.event.v1.GetEventResponse\x12Y\n\nListEvents\x12$.wayfarer.event.v1.ListEventsRequest\x1a%.wayfarer.event.v1.ListEventsResponse\x12_\n\x0cListRefusals\x12&.wayfarer.event.v1.ListRefusalsRequest\x1a\'.wayfarer.event.v1.ListRefusalsResponse\x12q\n\x12ListSetAsideEvents\x12,.wayfarer.event.v1.ListSetAsideEventsRequest\x1a-.wayfarer.event.v1.ListSetAsideEventsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%wayfarer/event/v1/event_service.proto\x12\x11wayfarer.event.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dwayfarer/event/v1/event.proto\"\x97\x02\n\x08NewEvent\x12\x16\n\x02id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\x1f\n\ncontact_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12%\n\x13\x63ontact_external_id\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12T\n\x04type\x18\x04 \x01(\tBF\xbaHCrA2?^([a-z][a-z0-9_]{0,63}|custom:[A-Za-z0-9][A-Za-z0-9_.-]{0,99})$\x12%\n\x04\x64\x61ta\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12.\n\noccur_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"P\n\x14PublishEventsRequest\x12\x38\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1b.wayfarer.event.v1.NewEventB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\"<\n\nEventError\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\xa5\x01\n\x07Receipt\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x11\n\tsource_id\x18\x02 \x01(\t\x12\x11\n\tduplicate\x18\x03 \x01(\x08\x12\x34\n\x0c\x63onsequences\x18\x04 \x03(\x0b\x32\x1e.wayfarer.event.v1.Consequence\x12,\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x1d.wayfarer.event.v1.EventError\"E\n\x15PublishEventsResponse\x12,\n\x08receipts\x18\x01 \x03(\x0b\x32\x1a.wayfarer.event.v1.Receipt\"W\n\x0fGetEventRequest\x12\x16\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01H\x00\x12\x1f\n\tsource_id\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01H\x00\x42\x0b\n\x02\x62y\x12\x05\xbaH\x02\x08\x01\";\n\x10GetEventResponse\x12\'\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x18.wayfarer.event.v1.Event\"\x88\x01\n\x11ListEventsRequest\x12\x1f\n\ncontact_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x15\n\x04type\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18n\x12\x1d\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"W\n\x12ListEventsResponse\x12(\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x18.wayfarer.event.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa5\x01\n\x13ListRefusalsRequest\x12\x1f\n\ncontact_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x19\n\x08workflow\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x15\n\x04kind\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x32\x12\x1d\n\tpage_size\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"]\n\x14ListRefusalsResponse\x12,\n\x08refusals\x18\x01 \x03(\x0b\x32\x1a.wayfarer.event.v1.Refusal\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"y\n\x19ListSetAsideEventsRequest\x12\x1f\n\ncontact_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"g\n\x1aListSetAsideEventsResponse\x12\x30\n\x06\x65vents\x18\x01 \x03(\x0b\x32 .wayfarer.event.v1.SetAsideEvent\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xab\x05\n\x0c\x45ventService\x12}\n\rPublishEvents\x12\'.wayfarer.event.v1.PublishEventsRequest\x1a(.wayfarer.event.v1.PublishEventsResponse\"\x19\x82\xd3\xe4\x93\x02\x13\"\x0e/api/v1/events:\x01*\x12\x97\x01\n\x08GetEvent\x12\".wayfarer.event.v1.GetEventRequest\x1a#.wayfarer.event.v1.GetEventResponse\"B\x82\xd3\xe4\x93\x02<\x12\x13/api/v1/events/{id}Z\x1e\x12\x15/api/v1/events/lookupb\x05\x65ventb\x05\x65vent\x12q\n\nListEvents\x12$.wayfarer.event.v1.ListEventsRequest\x1a%.wayfarer.event.v1.ListEventsResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/events\x12y\n\x0cListRefusals\x12&.wayfarer.event.v1.ListRefusalsRequest\x1a\'.wayfarer.event.v1.ListRefusalsResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/refusals\x12\x93\x01\n\x12ListSetAsideEvents\x12,.wayfarer.event.v1.ListSetAsideEventsRequest\x1a-.wayfarer.event.v1.ListSetAsideEventsResponse\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/set-aside-eventsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -75,32 +76,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTSETASIDEEVENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
   _globals['_LISTSETASIDEEVENTSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTSETASIDEEVENTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\364\003'
-  _globals['_NEWEVENT']._serialized_start=184
-  _globals['_NEWEVENT']._serialized_end=463
-  _globals['_PUBLISHEVENTSREQUEST']._serialized_start=465
-  _globals['_PUBLISHEVENTSREQUEST']._serialized_end=545
-  _globals['_EVENTERROR']._serialized_start=547
-  _globals['_EVENTERROR']._serialized_end=607
-  _globals['_RECEIPT']._serialized_start=610
-  _globals['_RECEIPT']._serialized_end=775
-  _globals['_PUBLISHEVENTSRESPONSE']._serialized_start=777
-  _globals['_PUBLISHEVENTSRESPONSE']._serialized_end=846
-  _globals['_GETEVENTREQUEST']._serialized_start=848
-  _globals['_GETEVENTREQUEST']._serialized_end=935
-  _globals['_GETEVENTRESPONSE']._serialized_start=937
-  _globals['_GETEVENTRESPONSE']._serialized_end=996
-  _globals['_LISTEVENTSREQUEST']._serialized_start=999
-  _globals['_LISTEVENTSREQUEST']._serialized_end=1135
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=1137
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=1224
-  _globals['_LISTREFUSALSREQUEST']._serialized_start=1227
-  _globals['_LISTREFUSALSREQUEST']._serialized_end=1392
-  _globals['_LISTREFUSALSRESPONSE']._serialized_start=1394
-  _globals['_LISTREFUSALSRESPONSE']._serialized_end=1487
-  _globals['_LISTSETASIDEEVENTSREQUEST']._serialized_start=1489
-  _globals['_LISTSETASIDEEVENTSREQUEST']._serialized_end=1610
-  _globals['_LISTSETASIDEEVENTSRESPONSE']._serialized_start=1612
-  _globals['_LISTSETASIDEEVENTSRESPONSE']._serialized_end=1715
-  _globals['_EVENTSERVICE']._serialized_start=1718
-  _globals['_EVENTSERVICE']._serialized_end=2220
+  _globals['_EVENTSERVICE'].methods_by_name['PublishEvents']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['PublishEvents']._serialized_options = b'\202\323\344\223\002\023\"\016/api/v1/events:\001*'
+  _globals['_EVENTSERVICE'].methods_by_name['GetEvent']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['GetEvent']._serialized_options = b'\202\323\344\223\002<\022\023/api/v1/events/{id}Z\036\022\025/api/v1/events/lookupb\005eventb\005event'
+  _globals['_EVENTSERVICE'].methods_by_name['ListEvents']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['ListEvents']._serialized_options = b'\202\323\344\223\002\020\022\016/api/v1/events'
+  _globals['_EVENTSERVICE'].methods_by_name['ListRefusals']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['ListRefusals']._serialized_options = b'\202\323\344\223\002\022\022\020/api/v1/refusals'
+  _globals['_EVENTSERVICE'].methods_by_name['ListSetAsideEvents']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['ListSetAsideEvents']._serialized_options = b'\202\323\344\223\002\032\022\030/api/v1/set-aside-events'
+  _globals['_NEWEVENT']._serialized_start=214
+  _globals['_NEWEVENT']._serialized_end=493
+  _globals['_PUBLISHEVENTSREQUEST']._serialized_start=495
+  _globals['_PUBLISHEVENTSREQUEST']._serialized_end=575
+  _globals['_EVENTERROR']._serialized_start=577
+  _globals['_EVENTERROR']._serialized_end=637
+  _globals['_RECEIPT']._serialized_start=640
+  _globals['_RECEIPT']._serialized_end=805
+  _globals['_PUBLISHEVENTSRESPONSE']._serialized_start=807
+  _globals['_PUBLISHEVENTSRESPONSE']._serialized_end=876
+  _globals['_GETEVENTREQUEST']._serialized_start=878
+  _globals['_GETEVENTREQUEST']._serialized_end=965
+  _globals['_GETEVENTRESPONSE']._serialized_start=967
+  _globals['_GETEVENTRESPONSE']._serialized_end=1026
+  _globals['_LISTEVENTSREQUEST']._serialized_start=1029
+  _globals['_LISTEVENTSREQUEST']._serialized_end=1165
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=1167
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=1254
+  _globals['_LISTREFUSALSREQUEST']._serialized_start=1257
+  _globals['_LISTREFUSALSREQUEST']._serialized_end=1422
+  _globals['_LISTREFUSALSRESPONSE']._serialized_start=1424
+  _globals['_LISTREFUSALSRESPONSE']._serialized_end=1517
+  _globals['_LISTSETASIDEEVENTSREQUEST']._serialized_start=1519
+  _globals['_LISTSETASIDEEVENTSREQUEST']._serialized_end=1640
+  _globals['_LISTSETASIDEEVENTSRESPONSE']._serialized_start=1642
+  _globals['_LISTSETASIDEEVENTSRESPONSE']._serialized_end=1745
+  _globals['_EVENTSERVICE']._serialized_start=1748
+  _globals['_EVENTSERVICE']._serialized_end=2431
 # @@protoc_insertion_point(module_scope)

@@ -23,6 +23,7 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
@@ -30,7 +31,7 @@ from wayfarer.common.v1 import failure_pb2 as wayfarer_dot_common_dot_v1_dot_fai
 from wayfarer.execution.v1 import execution_pb2 as wayfarer_dot_execution_dot_v1_dot_execution__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(wayfarer/execution/v1/bulk_service.proto\x12\x15wayfarer.execution.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a wayfarer/common/v1/failure.proto\x1a%wayfarer/execution/v1/execution.proto\"\x81\x03\n\x0f\x45xecutionFilter\x12\x1d\n\x03ids\x18\x01 \x03(\tB\x10\xbaH\r\x92\x01\n\x10\x90N\"\x05r\x03\xb0\x01\x01\x12\x19\n\x08workflow\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x0f\n\x07version\x18\x03 \x01(\r\x12G\n\x08statuses\x18\x04 \x03(\x0e\x32&.wayfarer.execution.v1.ExecutionStatusB\r\xbaH\n\x92\x01\x07\"\x05\x82\x01\x02\x10\x01\x12=\n\x0b\x65rror_class\x18\x05 \x01(\x0e\x32\x1e.wayfarer.common.v1.ErrorClassB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x17\n\x06reason\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x34\n\x10\x63reate_time_from\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reate_time_to\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x07step_id\x18\t \x01(\tB\x07\xbaH\x04r\x02\x18@\"t\n\tRetryMany\x12\x36\n\x06\x66ilter\x18\x01 \x01(\x0b\x32&.wayfarer.execution.v1.ExecutionFilter\x12\x1a\n\tfrom_step\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x13\n\x0bskip_failed\x18\x03 \x01(\x08\"D\n\nCancelMany\x12\x36\n\x06\x66ilter\x18\x01 \x01(\x0b\x32&.wayfarer.execution.v1.ExecutionFilter\"\xda\x01\n\nEnrollMany\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12&\n\x0b\x63ontact_ids\x18\x02 \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x10\xa0\x9c\x01\"\x05r\x03\xb0\x01\x01\x12 \n\x0e\x63ontact_filter\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12(\n\x07trigger\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12;\n\x08priority\x18\x05 \x01(\x0e\x32\x1f.wayfarer.execution.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\"\x86\x02\n\x0bMigrateMany\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x14\n\x0c\x66rom_version\x18\x02 \x01(\r\x12\x12\n\nto_version\x18\x03 \x01(\r\x12\x41\n\x08step_map\x18\x04 \x03(\x0b\x32/.wayfarer.execution.v1.MigrateMany.StepMapEntry\x12=\n\x07removed\x18\x05 \x01(\x0e\x32\".wayfarer.execution.v1.RemovedStepB\x08\xbaH\x05\x82\x01\x02\x10\x01\x1a.\n\x0cStepMapEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xed\x01\n\x08\x42ulkTask\x12\x31\n\x05retry\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.RetryManyH\x00\x12\x33\n\x06\x63\x61ncel\x18\x02 \x01(\x0b\x32!.wayfarer.execution.v1.CancelManyH\x00\x12\x33\n\x06\x65nroll\x18\x03 \x01(\x0b\x32!.wayfarer.execution.v1.EnrollManyH\x00\x12\x35\n\x07migrate\x18\x04 \x01(\x0b\x32\".wayfarer.execution.v1.MigrateManyH\x00\x42\r\n\x04task\x12\x05\xbaH\x02\x08\x01\"T\n\x1bPreviewBulkOperationRequest\x12\x35\n\x04task\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.BulkTaskB\x06\xbaH\x03\xc8\x01\x01\"\xdd\x01\n\x1cPreviewBulkOperationResponse\x12\r\n\x05total\x18\x01 \x01(\r\x12O\n\x06\x63ounts\x18\x02 \x03(\x0b\x32?.wayfarer.execution.v1.PreviewBulkOperationResponse.CountsEntry\x12.\n\x05moves\x18\x03 \x03(\x0b\x32\x1f.wayfarer.execution.v1.StepMove\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\"T\n\x08StepMove\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0f\n\x07step_id\x18\x02 \x01(\t\x12\x12\n\nto_step_id\x18\x03 \x01(\t\x12\x12\n\nexecutions\x18\x04 \x01(\r\"\xd3\x01\n\x19StartBulkOperationRequest\x12\x35\n\x04task\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.BulkTaskB\x06\xbaH\x03\xc8\x01\x01\x12\x1b\n\x08per_tick\x18\x02 \x01(\rB\t\xbaH\x06*\x04\x18\xa0\x9c\x01\x12\'\n\x04tick\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x18\n\x06reason\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x1f\n\nrequest_id\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"U\n\x1aStartBulkOperationResponse\x12\x37\n\toperation\x18\x01 \x01(\x0b\x32$.wayfarer.execution.v1.BulkOperation\"\xbc\x03\n\rBulkOperation\x12\n\n\x02id\x18\x01 \x01(\t\x12-\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.wayfarer.execution.v1.BulkKind\x12/\n\x05state\x18\x03 \x01(\x0e\x32 .wayfarer.execution.v1.BulkState\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\r\n\x05total\x18\x05 \x01(\r\x12\x10\n\x08\x66inished\x18\x06 \x01(\r\x12\x44\n\x08outcomes\x18\x07 \x03(\x0b\x32\x32.wayfarer.execution.v1.BulkOperation.OutcomesEntry\x12\x10\n\x08per_tick\x18\x08 \x01(\r\x12\'\n\x04tick\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a/\n\rOutcomesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\"/\n\x17GetBulkOperationRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"S\n\x18GetBulkOperationResponse\x12\x37\n\toperation\x18\x01 \x01(\x0b\x32$.wayfarer.execution.v1.BulkOperation\"X\n\x19ListBulkOperationsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"o\n\x1aListBulkOperationsResponse\x12\x38\n\noperations\x18\x01 \x03(\x0b\x32$.wayfarer.execution.v1.BulkOperation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x83\x01\n\x14ListBulkItemsRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x07outcome\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x32\x12\x1d\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"S\n\x08\x42ulkItem\x12\x0c\n\x04item\x18\x01 \x01(\r\x12\x12\n\nsubject_id\x18\x02 \x01(\t\x12\x0f\n\x07outcome\x18\x03 \x01(\t\x12\x14\n\x0c\x65xecution_id\x18\x04 \x01(\t\"`\n\x15ListBulkItemsResponse\x12.\n\x05items\x18\x01 \x03(\x0b\x32\x1f.wayfarer.execution.v1.BulkItem\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"1\n\x19PauseBulkOperationRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"U\n\x1aPauseBulkOperationResponse\x12\x37\n\toperation\x18\x01 \x01(\x0b\x32$.wayfarer.execution.v1.BulkOperation\"2\n\x1aResumeBulkOperationRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"V\n\x1bResumeBulkOperationResponse\x12\x37\n\toperation\x18\x01 \x01(\x0b\x32$.wayfarer.execution.v1.BulkOperation\"2\n\x1a\x43\x61ncelBulkOperationRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"V\n\x1b\x43\x61ncelBulkOperationResponse\x12\x37\n\toperation\x18\x01 \x01(\x0b\x32$.wayfarer.execution.v1.BulkOperation*}\n\x08\x42ulkKind\x12\x19\n\x15\x42ULK_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x42ULK_KIND_RETRY\x10\x01\x12\x14\n\x10\x42ULK_KIND_CANCEL\x10\x02\x12\x14\n\x10\x42ULK_KIND_ENROLL\x10\x03\x12\x15\n\x11\x42ULK_KIND_MIGRATE\x10\x04*\x9f\x01\n\tBulkState\x12\x1a\n\x16\x42ULK_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x42ULK_STATE_RUNNING\x10\x01\x12\x15\n\x11\x42ULK_STATE_PAUSED\x10\x02\x12\x13\n\x0f\x42ULK_STATE_DONE\x10\x03\x12\x18\n\x14\x42ULK_STATE_CANCELLED\x10\x04\x12\x18\n\x14\x42ULK_STATE_GATHERING\x10\x05*\\\n\x0bRemovedStep\x12\x1c\n\x18REMOVED_STEP_UNSPECIFIED\x10\x00\x12\x18\n\x14REMOVED_STEP_ADVANCE\x10\x01\x12\x15\n\x11REMOVED_STEP_EXIT\x10\x02\x32\xdc\x07\n\x0b\x42ulkService\x12\x7f\n\x14PreviewBulkOperation\x12\x32.wayfarer.execution.v1.PreviewBulkOperationRequest\x1a\x33.wayfarer.execution.v1.PreviewBulkOperationResponse\x12y\n\x12StartBulkOperation\x12\x30.wayfarer.execution.v1.StartBulkOperationRequest\x1a\x31.wayfarer.execution.v1.StartBulkOperationResponse\x12s\n\x10GetBulkOperation\x12..wayfarer.execution.v1.GetBulkOperationRequest\x1a/.wayfarer.execution.v1.GetBulkOperationResponse\x12y\n\x12ListBulkOperations\x12\x30.wayfarer.execution.v1.ListBulkOperationsRequest\x1a\x31.wayfarer.execution.v1.ListBulkOperationsResponse\x12j\n\rListBulkItems\x12+.wayfarer.execution.v1.ListBulkItemsRequest\x1a,.wayfarer.execution.v1.ListBulkItemsResponse\x12y\n\x12PauseBulkOperation\x12\x30.wayfarer.execution.v1.PauseBulkOperationRequest\x1a\x31.wayfarer.execution.v1.PauseBulkOperationResponse\x12|\n\x13ResumeBulkOperation\x12\x31.wayfarer.execution.v1.ResumeBulkOperationRequest\x1a\x32.wayfarer.execution.v1.ResumeBulkOperationResponse\x12|\n\x13\x43\x61ncelBulkOperation\x12\x31.wayfarer.execution.v1.CancelBulkOperationRequest\x1a\x32.wayfarer.execution.v1.CancelBulkOperationResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(wayfarer/execution/v1/bulk_service.proto\x12\x15wayfarer.execution.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a wayfarer/common/v1/failure.proto\x1a%wayfarer/execution/v1/execution.proto\"\x8e\x03\n\x0f\x45xecutionFilter\x12\x1d\n\x03ids\x18\x01 \x03(\tB\x10\xbaH\r\x92\x01\n\x10\x90N\"\x05r\x03\xb0\x01\x01\x12\x19\n\x08workflow\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1c\n\x07version\x18\x03 \x01(\rB\x0b\xbaH\x08*\x06\x18\xff\xff\xff\xff\x07\x12G\n\x08statuses\x18\x04 \x03(\x0e\x32&.wayfarer.execution.v1.ExecutionStatusB\r\xbaH\n\x92\x01\x07\"\x05\x82\x01\x02\x10\x01\x12=\n\x0b\x65rror_class\x18\x05 \x01(\x0e\x32\x1e.wayfarer.common.v1.ErrorClassB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x17\n\x06reason\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x34\n\x10\x63reate_time_from\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reate_time_to\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x07step_id\x18\t \x01(\tB\x07\xbaH\x04r\x02\x18@\"t\n\tRetryMany\x12\x36\n\x06\x66ilter\x18\x01 \x01(\x0b\x32&.wayfarer.execution.v1.ExecutionFilter\x12\x1a\n\tfrom_step\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x13\n\x0bskip_failed\x18\x03 \x01(\x08\"D\n\nCancelMany\x12\x36\n\x06\x66ilter\x18\x01 \x01(\x0b\x32&.wayfarer.execution.v1.ExecutionFilter\"\xda\x01\n\nEnrollMany\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12&\n\x0b\x63ontact_ids\x18\x02 \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x10\xa0\x9c\x01\"\x05r\x03\xb0\x01\x01\x12 \n\x0e\x63ontact_filter\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12(\n\x07trigger\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12;\n\x08priority\x18\x05 \x01(\x0e\x32\x1f.wayfarer.execution.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\"\xa0\x02\n\x0bMigrateMany\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12!\n\x0c\x66rom_version\x18\x02 \x01(\rB\x0b\xbaH\x08*\x06\x18\xff\xff\xff\xff\x07\x12\x1f\n\nto_version\x18\x03 \x01(\rB\x0b\xbaH\x08*\x06\x18\xff\xff\xff\xff\x07\x12\x41\n\x08step_map\x18\x04 \x03(\x0b\x32/.wayfarer.execution.v1.MigrateMany.StepMapEntry\x12=\n\x07removed\x18\x05 \x01(\x0e\x32\".wayfarer.execution.v1.RemovedStepB\x08\xbaH\x05\x82\x01\x02\x10\x01\x1a.\n\x0cStepMapEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xed\x01\n\x08\x42ulkTask\x12\x31\n\x05retry\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.RetryManyH\x00\x12\x33\n\x06\x63\x61ncel\x18\x02 \x01(\x0b\x32!.wayfarer.execution.v1.CancelManyH\x00\x12\x33\n\x06\x65nroll\x18\x03 \x01(\x0b\x32!.wayfarer.execution.v1.EnrollManyH\x00\x12\x35\n\x07migrate\x18\x04 \x01(\x0b\x32\".wayfarer.execution.v1.MigrateManyH\x00\x42\r\n\x04task\x12\x05\xbaH\x02\x08\x01\"T\n\x1bPreviewBulkOperationRequest\x12\x35\n\x04task\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.BulkTaskB\x06\xbaH\x03\xc8\x01\x01\"\xdd\x01\n\x1cPreviewBulkOperationResponse\x12\r\n\x05total\x18\x01 \x01(\r\x12O\n\x06\x63ounts\x18\x02 \x03(\x0b\x32?.wayfarer.execution.v1.PreviewBulkOperationResponse.CountsEntry\x12.\n\x05moves\x18\x03 \x03(\x0b\x32\x1f.wayfarer.execution.v1.StepMove\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\"T\n\x08StepMove\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0f\n\x07step_id\x18\x02 \x01(\t\x12\x12\n\nto_step_id\x18\x03 \x01(\t\x12\x12\n\nexecutions\x18\x04 \x01(\r\"\xd3\x01\n\x19StartBulkOperationRequest\x12\x35\n\x04task\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.BulkTaskB\x06\xbaH\x03\xc8\x01\x01\x12\x1b\n\x08per_tick\x18\x02 \x01(\rB\t\xbaH\x06*\x04\x18\xa0\x9c\x01\x12\'\n\x04tick\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x18\n\x06reason\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x1f\n\nrequest_id\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"U\n\x1aStartBulkOperationResponse\x12\x37\n\toperation\x18\x01 \x01(\x0b\x32$.wayfarer.execution.v1.BulkOperation\"\xbc\x03\n\rBulkOperation\x12\n\n\x02id\x18\x01 \x01(\t\x12-\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.wayfarer.execution.v1.BulkKind\x12/\n\x05state\x18\x03 \x01(\x0e\x32 .wayfarer.execution.v1.BulkState\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\r\n\x05total\x18\x05 \x01(\r\x12\x10\n\x08\x66inished\x18\x06 \x01(\r\x12\x44\n\x08outcomes\x18\x07 \x03(\x0b\x32\x32.wayfarer.execution.v1.BulkOperation.OutcomesEntry\x12\x10\n\x08per_tick\x18\x08 \x01(\r\x12\'\n\x04tick\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a/\n\rOutcomesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\"/\n\x17GetBulkOperationRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"S\n\x18GetBulkOperationResponse\x12\x37\n\toperation\x18\x01 \x01(\x0b\x32$.wayfarer.execution.v1.BulkOperation\"X\n\x19ListBulkOperationsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"o\n\x1aListBulkOperationsResponse\x12\x38\n\noperations\x18\x01 \x03(\x0b\x32$.wayfarer.execution.v1.BulkOperation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x83\x01\n\x14ListBulkItemsRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x07outcome\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x32\x12\x1d\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"S\n\x08\x42ulkItem\x12\x0c\n\x04item\x18\x01 \x01(\r\x12\x12\n\nsubject_id\x18\x02 \x01(\t\x12\x0f\n\x07outcome\x18\x03 \x01(\t\x12\x14\n\x0c\x65xecution_id\x18\x04 \x01(\t\"`\n\x15ListBulkItemsResponse\x12.\n\x05items\x18\x01 \x03(\x0b\x32\x1f.wayfarer.execution.v1.BulkItem\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"1\n\x19PauseBulkOperationRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"U\n\x1aPauseBulkOperationResponse\x12\x37\n\toperation\x18\x01 \x01(\x0b\x32$.wayfarer.execution.v1.BulkOperation\"2\n\x1aResumeBulkOperationRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"V\n\x1bResumeBulkOperationResponse\x12\x37\n\toperation\x18\x01 \x01(\x0b\x32$.wayfarer.execution.v1.BulkOperation\"2\n\x1a\x43\x61ncelBulkOperationRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"V\n\x1b\x43\x61ncelBulkOperationResponse\x12\x37\n\toperation\x18\x01 \x01(\x0b\x32$.wayfarer.execution.v1.BulkOperation*}\n\x08\x42ulkKind\x12\x19\n\x15\x42ULK_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x42ULK_KIND_RETRY\x10\x01\x12\x14\n\x10\x42ULK_KIND_CANCEL\x10\x02\x12\x14\n\x10\x42ULK_KIND_ENROLL\x10\x03\x12\x15\n\x11\x42ULK_KIND_MIGRATE\x10\x04*\x9f\x01\n\tBulkState\x12\x1a\n\x16\x42ULK_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x42ULK_STATE_RUNNING\x10\x01\x12\x15\n\x11\x42ULK_STATE_PAUSED\x10\x02\x12\x13\n\x0f\x42ULK_STATE_DONE\x10\x03\x12\x18\n\x14\x42ULK_STATE_CANCELLED\x10\x04\x12\x18\n\x14\x42ULK_STATE_GATHERING\x10\x05*\\\n\x0bRemovedStep\x12\x1c\n\x18REMOVED_STEP_UNSPECIFIED\x10\x00\x12\x18\n\x14REMOVED_STEP_ADVANCE\x10\x01\x12\x15\n\x11REMOVED_STEP_EXIT\x10\x02\x32\xed\n\n\x0b\x42ulkService\x12\xab\x01\n\x14PreviewBulkOperation\x12\x32.wayfarer.execution.v1.PreviewBulkOperationRequest\x1a\x33.wayfarer.execution.v1.PreviewBulkOperationResponse\"*\x82\xd3\xe4\x93\x02$\"\x1f/api/v1/bulk-operations/preview:\x01*\x12\xa8\x01\n\x12StartBulkOperation\x12\x30.wayfarer.execution.v1.StartBulkOperationRequest\x1a\x31.wayfarer.execution.v1.StartBulkOperationResponse\"-\x82\xd3\xe4\x93\x02\'\"\x17/api/v1/bulk-operations:\x01*b\toperation\x12\xa4\x01\n\x10GetBulkOperation\x12..wayfarer.execution.v1.GetBulkOperationRequest\x1a/.wayfarer.execution.v1.GetBulkOperationResponse\"/\x82\xd3\xe4\x93\x02)\x12\x1c/api/v1/bulk-operations/{id}b\toperation\x12\x9a\x01\n\x12ListBulkOperations\x12\x30.wayfarer.execution.v1.ListBulkOperationsRequest\x1a\x31.wayfarer.execution.v1.ListBulkOperationsResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/api/v1/bulk-operations\x12\x96\x01\n\rListBulkItems\x12+.wayfarer.execution.v1.ListBulkItemsRequest\x1a,.wayfarer.execution.v1.ListBulkItemsResponse\"*\x82\xd3\xe4\x93\x02$\x12\"/api/v1/bulk-operations/{id}/items\x12\xb3\x01\n\x12PauseBulkOperation\x12\x30.wayfarer.execution.v1.PauseBulkOperationRequest\x1a\x31.wayfarer.execution.v1.PauseBulkOperationResponse\"8\x82\xd3\xe4\x93\x02\x32\"\"/api/v1/bulk-operations/{id}/pause:\x01*b\toperation\x12\xb7\x01\n\x13ResumeBulkOperation\x12\x31.wayfarer.execution.v1.ResumeBulkOperationRequest\x1a\x32.wayfarer.execution.v1.ResumeBulkOperationResponse\"9\x82\xd3\xe4\x93\x02\x33\"#/api/v1/bulk-operations/{id}/resume:\x01*b\toperation\x12\xb7\x01\n\x13\x43\x61ncelBulkOperation\x12\x31.wayfarer.execution.v1.CancelBulkOperationRequest\x1a\x32.wayfarer.execution.v1.CancelBulkOperationResponse\"9\x82\xd3\xe4\x93\x02\x33\"#/api/v1/bulk-operations/{id}/cancel:\x01*b\toperationb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,6 +42,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXECUTIONFILTER'].fields_by_name['ids']._serialized_options = b'\272H\r\222\001\n\020\220N\"\005r\003\260\001\001'
   _globals['_EXECUTIONFILTER'].fields_by_name['workflow']._loaded_options = None
   _globals['_EXECUTIONFILTER'].fields_by_name['workflow']._serialized_options = b'\272H\004r\002\030d'
+  _globals['_EXECUTIONFILTER'].fields_by_name['version']._loaded_options = None
+  _globals['_EXECUTIONFILTER'].fields_by_name['version']._serialized_options = b'\272H\010*\006\030\377\377\377\377\007'
   _globals['_EXECUTIONFILTER'].fields_by_name['statuses']._loaded_options = None
   _globals['_EXECUTIONFILTER'].fields_by_name['statuses']._serialized_options = b'\272H\n\222\001\007\"\005\202\001\002\020\001'
   _globals['_EXECUTIONFILTER'].fields_by_name['error_class']._loaded_options = None
@@ -63,6 +66,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MIGRATEMANY_STEPMAPENTRY']._serialized_options = b'8\001'
   _globals['_MIGRATEMANY'].fields_by_name['workflow']._loaded_options = None
   _globals['_MIGRATEMANY'].fields_by_name['workflow']._serialized_options = b'\272H\006r\004\020\001\030d'
+  _globals['_MIGRATEMANY'].fields_by_name['from_version']._loaded_options = None
+  _globals['_MIGRATEMANY'].fields_by_name['from_version']._serialized_options = b'\272H\010*\006\030\377\377\377\377\007'
+  _globals['_MIGRATEMANY'].fields_by_name['to_version']._loaded_options = None
+  _globals['_MIGRATEMANY'].fields_by_name['to_version']._serialized_options = b'\272H\010*\006\030\377\377\377\377\007'
   _globals['_MIGRATEMANY'].fields_by_name['removed']._loaded_options = None
   _globals['_MIGRATEMANY'].fields_by_name['removed']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_BULKTASK'].oneofs_by_name['task']._loaded_options = None
@@ -101,68 +108,84 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESUMEBULKOPERATIONREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
   _globals['_CANCELBULKOPERATIONREQUEST'].fields_by_name['id']._loaded_options = None
   _globals['_CANCELBULKOPERATIONREQUEST'].fields_by_name['id']._serialized_options = b'\272H\005r\003\260\001\001'
-  _globals['_BULKKIND']._serialized_start=3782
-  _globals['_BULKKIND']._serialized_end=3907
-  _globals['_BULKSTATE']._serialized_start=3910
-  _globals['_BULKSTATE']._serialized_end=4069
-  _globals['_REMOVEDSTEP']._serialized_start=4071
-  _globals['_REMOVEDSTEP']._serialized_end=4163
-  _globals['_EXECUTIONFILTER']._serialized_start=265
-  _globals['_EXECUTIONFILTER']._serialized_end=650
-  _globals['_RETRYMANY']._serialized_start=652
-  _globals['_RETRYMANY']._serialized_end=768
-  _globals['_CANCELMANY']._serialized_start=770
-  _globals['_CANCELMANY']._serialized_end=838
-  _globals['_ENROLLMANY']._serialized_start=841
-  _globals['_ENROLLMANY']._serialized_end=1059
-  _globals['_MIGRATEMANY']._serialized_start=1062
-  _globals['_MIGRATEMANY']._serialized_end=1324
-  _globals['_MIGRATEMANY_STEPMAPENTRY']._serialized_start=1278
-  _globals['_MIGRATEMANY_STEPMAPENTRY']._serialized_end=1324
-  _globals['_BULKTASK']._serialized_start=1327
-  _globals['_BULKTASK']._serialized_end=1564
-  _globals['_PREVIEWBULKOPERATIONREQUEST']._serialized_start=1566
-  _globals['_PREVIEWBULKOPERATIONREQUEST']._serialized_end=1650
-  _globals['_PREVIEWBULKOPERATIONRESPONSE']._serialized_start=1653
-  _globals['_PREVIEWBULKOPERATIONRESPONSE']._serialized_end=1874
-  _globals['_PREVIEWBULKOPERATIONRESPONSE_COUNTSENTRY']._serialized_start=1829
-  _globals['_PREVIEWBULKOPERATIONRESPONSE_COUNTSENTRY']._serialized_end=1874
-  _globals['_STEPMOVE']._serialized_start=1876
-  _globals['_STEPMOVE']._serialized_end=1960
-  _globals['_STARTBULKOPERATIONREQUEST']._serialized_start=1963
-  _globals['_STARTBULKOPERATIONREQUEST']._serialized_end=2174
-  _globals['_STARTBULKOPERATIONRESPONSE']._serialized_start=2176
-  _globals['_STARTBULKOPERATIONRESPONSE']._serialized_end=2261
-  _globals['_BULKOPERATION']._serialized_start=2264
-  _globals['_BULKOPERATION']._serialized_end=2708
-  _globals['_BULKOPERATION_OUTCOMESENTRY']._serialized_start=2661
-  _globals['_BULKOPERATION_OUTCOMESENTRY']._serialized_end=2708
-  _globals['_GETBULKOPERATIONREQUEST']._serialized_start=2710
-  _globals['_GETBULKOPERATIONREQUEST']._serialized_end=2757
-  _globals['_GETBULKOPERATIONRESPONSE']._serialized_start=2759
-  _globals['_GETBULKOPERATIONRESPONSE']._serialized_end=2842
-  _globals['_LISTBULKOPERATIONSREQUEST']._serialized_start=2844
-  _globals['_LISTBULKOPERATIONSREQUEST']._serialized_end=2932
-  _globals['_LISTBULKOPERATIONSRESPONSE']._serialized_start=2934
-  _globals['_LISTBULKOPERATIONSRESPONSE']._serialized_end=3045
-  _globals['_LISTBULKITEMSREQUEST']._serialized_start=3048
-  _globals['_LISTBULKITEMSREQUEST']._serialized_end=3179
-  _globals['_BULKITEM']._serialized_start=3181
-  _globals['_BULKITEM']._serialized_end=3264
-  _globals['_LISTBULKITEMSRESPONSE']._serialized_start=3266
-  _globals['_LISTBULKITEMSRESPONSE']._serialized_end=3362
-  _globals['_PAUSEBULKOPERATIONREQUEST']._serialized_start=3364
-  _globals['_PAUSEBULKOPERATIONREQUEST']._serialized_end=3413
-  _globals['_PAUSEBULKOPERATIONRESPONSE']._serialized_start=3415
-  _globals['_PAUSEBULKOPERATIONRESPONSE']._serialized_end=3500
-  _globals['_RESUMEBULKOPERATIONREQUEST']._serialized_start=3502
-  _globals['_RESUMEBULKOPERATIONREQUEST']._serialized_end=3552
-  _globals['_RESUMEBULKOPERATIONRESPONSE']._serialized_start=3554
-  _globals['_RESUMEBULKOPERATIONRESPONSE']._serialized_end=3640
-  _globals['_CANCELBULKOPERATIONREQUEST']._serialized_start=3642
-  _globals['_CANCELBULKOPERATIONREQUEST']._serialized_end=3692
-  _globals['_CANCELBULKOPERATIONRESPONSE']._serialized_start=3694
-  _globals['_CANCELBULKOPERATIONRESPONSE']._serialized_end=3780
-  _globals['_BULKSERVICE']._serialized_start=4166
-  _globals['_BULKSERVICE']._serialized_end=5154
+  _globals['_BULKSERVICE'].methods_by_name['PreviewBulkOperation']._loaded_options = None
+  _globals['_BULKSERVICE'].methods_by_name['PreviewBulkOperation']._serialized_options = b'\202\323\344\223\002$\"\037/api/v1/bulk-operations/preview:\001*'
+  _globals['_BULKSERVICE'].methods_by_name['StartBulkOperation']._loaded_options = None
+  _globals['_BULKSERVICE'].methods_by_name['StartBulkOperation']._serialized_options = b'\202\323\344\223\002\'\"\027/api/v1/bulk-operations:\001*b\toperation'
+  _globals['_BULKSERVICE'].methods_by_name['GetBulkOperation']._loaded_options = None
+  _globals['_BULKSERVICE'].methods_by_name['GetBulkOperation']._serialized_options = b'\202\323\344\223\002)\022\034/api/v1/bulk-operations/{id}b\toperation'
+  _globals['_BULKSERVICE'].methods_by_name['ListBulkOperations']._loaded_options = None
+  _globals['_BULKSERVICE'].methods_by_name['ListBulkOperations']._serialized_options = b'\202\323\344\223\002\031\022\027/api/v1/bulk-operations'
+  _globals['_BULKSERVICE'].methods_by_name['ListBulkItems']._loaded_options = None
+  _globals['_BULKSERVICE'].methods_by_name['ListBulkItems']._serialized_options = b'\202\323\344\223\002$\022\"/api/v1/bulk-operations/{id}/items'
+  _globals['_BULKSERVICE'].methods_by_name['PauseBulkOperation']._loaded_options = None
+  _globals['_BULKSERVICE'].methods_by_name['PauseBulkOperation']._serialized_options = b'\202\323\344\223\0022\"\"/api/v1/bulk-operations/{id}/pause:\001*b\toperation'
+  _globals['_BULKSERVICE'].methods_by_name['ResumeBulkOperation']._loaded_options = None
+  _globals['_BULKSERVICE'].methods_by_name['ResumeBulkOperation']._serialized_options = b'\202\323\344\223\0023\"#/api/v1/bulk-operations/{id}/resume:\001*b\toperation'
+  _globals['_BULKSERVICE'].methods_by_name['CancelBulkOperation']._loaded_options = None
+  _globals['_BULKSERVICE'].methods_by_name['CancelBulkOperation']._serialized_options = b'\202\323\344\223\0023\"#/api/v1/bulk-operations/{id}/cancel:\001*b\toperation'
+  _globals['_BULKKIND']._serialized_start=3851
+  _globals['_BULKKIND']._serialized_end=3976
+  _globals['_BULKSTATE']._serialized_start=3979
+  _globals['_BULKSTATE']._serialized_end=4138
+  _globals['_REMOVEDSTEP']._serialized_start=4140
+  _globals['_REMOVEDSTEP']._serialized_end=4232
+  _globals['_EXECUTIONFILTER']._serialized_start=295
+  _globals['_EXECUTIONFILTER']._serialized_end=693
+  _globals['_RETRYMANY']._serialized_start=695
+  _globals['_RETRYMANY']._serialized_end=811
+  _globals['_CANCELMANY']._serialized_start=813
+  _globals['_CANCELMANY']._serialized_end=881
+  _globals['_ENROLLMANY']._serialized_start=884
+  _globals['_ENROLLMANY']._serialized_end=1102
+  _globals['_MIGRATEMANY']._serialized_start=1105
+  _globals['_MIGRATEMANY']._serialized_end=1393
+  _globals['_MIGRATEMANY_STEPMAPENTRY']._serialized_start=1347
+  _globals['_MIGRATEMANY_STEPMAPENTRY']._serialized_end=1393
+  _globals['_BULKTASK']._serialized_start=1396
+  _globals['_BULKTASK']._serialized_end=1633
+  _globals['_PREVIEWBULKOPERATIONREQUEST']._serialized_start=1635
+  _globals['_PREVIEWBULKOPERATIONREQUEST']._serialized_end=1719
+  _globals['_PREVIEWBULKOPERATIONRESPONSE']._serialized_start=1722
+  _globals['_PREVIEWBULKOPERATIONRESPONSE']._serialized_end=1943
+  _globals['_PREVIEWBULKOPERATIONRESPONSE_COUNTSENTRY']._serialized_start=1898
+  _globals['_PREVIEWBULKOPERATIONRESPONSE_COUNTSENTRY']._serialized_end=1943
+  _globals['_STEPMOVE']._serialized_start=1945
+  _globals['_STEPMOVE']._serialized_end=2029
+  _globals['_STARTBULKOPERATIONREQUEST']._serialized_start=2032
+  _globals['_STARTBULKOPERATIONREQUEST']._serialized_end=2243
+  _globals['_STARTBULKOPERATIONRESPONSE']._serialized_start=2245
+  _globals['_STARTBULKOPERATIONRESPONSE']._serialized_end=2330
+  _globals['_BULKOPERATION']._serialized_start=2333
+  _globals['_BULKOPERATION']._serialized_end=2777
+  _globals['_BULKOPERATION_OUTCOMESENTRY']._serialized_start=2730
+  _globals['_BULKOPERATION_OUTCOMESENTRY']._serialized_end=2777
+  _globals['_GETBULKOPERATIONREQUEST']._serialized_start=2779
+  _globals['_GETBULKOPERATIONREQUEST']._serialized_end=2826
+  _globals['_GETBULKOPERATIONRESPONSE']._serialized_start=2828
+  _globals['_GETBULKOPERATIONRESPONSE']._serialized_end=2911
+  _globals['_LISTBULKOPERATIONSREQUEST']._serialized_start=2913
+  _globals['_LISTBULKOPERATIONSREQUEST']._serialized_end=3001
+  _globals['_LISTBULKOPERATIONSRESPONSE']._serialized_start=3003
+  _globals['_LISTBULKOPERATIONSRESPONSE']._serialized_end=3114
+  _globals['_LISTBULKITEMSREQUEST']._serialized_start=3117
+  _globals['_LISTBULKITEMSREQUEST']._serialized_end=3248
+  _globals['_BULKITEM']._serialized_start=3250
+  _globals['_BULKITEM']._serialized_end=3333
+  _globals['_LISTBULKITEMSRESPONSE']._serialized_start=3335
+  _globals['_LISTBULKITEMSRESPONSE']._serialized_end=3431
+  _globals['_PAUSEBULKOPERATIONREQUEST']._serialized_start=3433
+  _globals['_PAUSEBULKOPERATIONREQUEST']._serialized_end=3482
+  _globals['_PAUSEBULKOPERATIONRESPONSE']._serialized_start=3484
+  _globals['_PAUSEBULKOPERATIONRESPONSE']._serialized_end=3569
+  _globals['_RESUMEBULKOPERATIONREQUEST']._serialized_start=3571
+  _globals['_RESUMEBULKOPERATIONREQUEST']._serialized_end=3621
+  _globals['_RESUMEBULKOPERATIONRESPONSE']._serialized_start=3623
+  _globals['_RESUMEBULKOPERATIONRESPONSE']._serialized_end=3709
+  _globals['_CANCELBULKOPERATIONREQUEST']._serialized_start=3711
+  _globals['_CANCELBULKOPERATIONREQUEST']._serialized_end=3761
+  _globals['_CANCELBULKOPERATIONRESPONSE']._serialized_start=3763
+  _globals['_CANCELBULKOPERATIONRESPONSE']._serialized_end=3849
+  _globals['_BULKSERVICE']._serialized_start=4235
+  _globals['_BULKSERVICE']._serialized_end=5624
 # @@protoc_insertion_point(module_scope)

@@ -23,13 +23,14 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from wayfarer.execution.v1 import workflow_pb2 as wayfarer_dot_execution_dot_v1_dot_workflow__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+wayfarer/execution/v1/editing_service.proto\x12\x15wayfarer.execution.v1\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$wayfarer/execution/v1/workflow.proto\"v\n\tDraftStep\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\r\x12\x10\n\x08\x64isabled\x18\x04 \x01(\x08\x12+\n\ndefinition\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\"9\n\nDraftFault\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\x8d\x02\n\x05\x44raft\x12\x31\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.Workflow\x12/\n\x05steps\x18\x02 \x03(\x0b\x32 .wayfarer.execution.v1.DraftStep\x12\x31\n\x06\x66\x61ults\x18\x03 \x03(\x0b\x32!.wayfarer.execution.v1.DraftFault\x12<\n\x08relinked\x18\x04 \x03(\x0b\x32*.wayfarer.execution.v1.Draft.RelinkedEntry\x1a/\n\rRelinkedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xd2\x01\n\x0e\x41\x64\x64StepRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12-\n\x04step\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructB\x06\xbaH\x03\xc8\x01\x01\x12\x19\n\x08position\x18\x03 \x01(\rB\x07\xbaH\x04*\x02\x18\x33\x12\x38\n\x14\x65xpected_update_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1f\n\nrequest_id\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"O\n\x0f\x41\x64\x64StepResponse\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12+\n\x05\x64raft\x18\x02 \x01(\x0b\x32\x1c.wayfarer.execution.v1.Draft\"\x87\x02\n\x11UpdateStepRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1a\n\x07step_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12%\n\x04step\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x37\n\x0bupdate_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\x38\n\x14\x65xpected_update_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1f\n\nrequest_id\x18\x06 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"A\n\x12UpdateStepResponse\x12+\n\x05\x64raft\x18\x01 \x01(\x0b\x32\x1c.wayfarer.execution.v1.Draft\"\xa7\x01\n\x11RemoveStepRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1a\n\x07step_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x38\n\x14\x65xpected_update_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1f\n\nrequest_id\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"A\n\x12RemoveStepResponse\x12+\n\x05\x64raft\x18\x01 \x01(\x0b\x32\x1c.wayfarer.execution.v1.Draft\"\xab\x01\n\x13ReorderStepsRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1c\n\x08step_ids\x18\x02 \x03(\tB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x32\x12\x38\n\x14\x65xpected_update_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1f\n\nrequest_id\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"C\n\x14ReorderStepsResponse\x12+\n\x05\x64raft\x18\x01 \x01(\x0b\x32\x1c.wayfarer.execution.v1.Draft\"I\n\x0eGetStepRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1a\n\x07step_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\"A\n\x0fGetStepResponse\x12.\n\x04step\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.DraftStep\"/\n\x10ListStepsRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\"@\n\x11ListStepsResponse\x12+\n\x05\x64raft\x18\x01 \x01(\x0b\x32\x1c.wayfarer.execution.v1.Draft2\xd3\x04\n\x0e\x45\x64itingService\x12X\n\x07\x41\x64\x64Step\x12%.wayfarer.execution.v1.AddStepRequest\x1a&.wayfarer.execution.v1.AddStepResponse\x12\x61\n\nUpdateStep\x12(.wayfarer.execution.v1.UpdateStepRequest\x1a).wayfarer.execution.v1.UpdateStepResponse\x12\x61\n\nRemoveStep\x12(.wayfarer.execution.v1.RemoveStepRequest\x1a).wayfarer.execution.v1.RemoveStepResponse\x12g\n\x0cReorderSteps\x12*.wayfarer.execution.v1.ReorderStepsRequest\x1a+.wayfarer.execution.v1.ReorderStepsResponse\x12X\n\x07GetStep\x12%.wayfarer.execution.v1.GetStepRequest\x1a&.wayfarer.execution.v1.GetStepResponse\x12^\n\tListSteps\x12\'.wayfarer.execution.v1.ListStepsRequest\x1a(.wayfarer.execution.v1.ListStepsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+wayfarer/execution/v1/editing_service.proto\x12\x15wayfarer.execution.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a$wayfarer/execution/v1/workflow.proto\"v\n\tDraftStep\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x10\n\x08position\x18\x03 \x01(\r\x12\x10\n\x08\x64isabled\x18\x04 \x01(\x08\x12+\n\ndefinition\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\"9\n\nDraftFault\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\x8d\x02\n\x05\x44raft\x12\x31\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.Workflow\x12/\n\x05steps\x18\x02 \x03(\x0b\x32 .wayfarer.execution.v1.DraftStep\x12\x31\n\x06\x66\x61ults\x18\x03 \x03(\x0b\x32!.wayfarer.execution.v1.DraftFault\x12<\n\x08relinked\x18\x04 \x03(\x0b\x32*.wayfarer.execution.v1.Draft.RelinkedEntry\x1a/\n\rRelinkedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xd2\x01\n\x0e\x41\x64\x64StepRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12-\n\x04step\x18\x02 \x01(\x0b\x32\x17.google.protobuf.StructB\x06\xbaH\x03\xc8\x01\x01\x12\x19\n\x08position\x18\x03 \x01(\rB\x07\xbaH\x04*\x02\x18\x33\x12\x38\n\x14\x65xpected_update_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1f\n\nrequest_id\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"O\n\x0f\x41\x64\x64StepResponse\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12+\n\x05\x64raft\x18\x02 \x01(\x0b\x32\x1c.wayfarer.execution.v1.Draft\"\x87\x02\n\x11UpdateStepRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1a\n\x07step_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12%\n\x04step\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x37\n\x0bupdate_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x06\xbaH\x03\xc8\x01\x01\x12\x38\n\x14\x65xpected_update_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1f\n\nrequest_id\x18\x06 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"A\n\x12UpdateStepResponse\x12+\n\x05\x64raft\x18\x01 \x01(\x0b\x32\x1c.wayfarer.execution.v1.Draft\"\xa7\x01\n\x11RemoveStepRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1a\n\x07step_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x38\n\x14\x65xpected_update_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1f\n\nrequest_id\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"A\n\x12RemoveStepResponse\x12+\n\x05\x64raft\x18\x01 \x01(\x0b\x32\x1c.wayfarer.execution.v1.Draft\"\xab\x01\n\x13ReorderStepsRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1c\n\x08step_ids\x18\x02 \x03(\tB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x32\x12\x38\n\x14\x65xpected_update_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1f\n\nrequest_id\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"C\n\x14ReorderStepsResponse\x12+\n\x05\x64raft\x18\x01 \x01(\x0b\x32\x1c.wayfarer.execution.v1.Draft\"I\n\x0eGetStepRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1a\n\x07step_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\"A\n\x0fGetStepResponse\x12.\n\x04step\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.DraftStep\"/\n\x10ListStepsRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\"@\n\x11ListStepsResponse\x12+\n\x05\x64raft\x18\x01 \x01(\x0b\x32\x1c.wayfarer.execution.v1.Draft2\xfa\x07\n\x0e\x45\x64itingService\x12\x89\x01\n\x07\x41\x64\x64Step\x12%.wayfarer.execution.v1.AddStepRequest\x1a&.wayfarer.execution.v1.AddStepResponse\"/\x82\xd3\xe4\x93\x02)\"$/api/v1/workflows/{workflow}/actions:\x01*\x12\xdf\x01\n\nUpdateStep\x12(.wayfarer.execution.v1.UpdateStepRequest\x1a).wayfarer.execution.v1.UpdateStepResponse\"|\x82\xd3\xe4\x93\x02v\x1a./api/v1/workflows/{workflow}/actions/{step_id}:\x01*Z:2./api/v1/workflows/{workflow}/actions/{step_id}:\x01*b\x05\x64raftb\x05\x64raft\x12\xa0\x01\n\nRemoveStep\x12(.wayfarer.execution.v1.RemoveStepRequest\x1a).wayfarer.execution.v1.RemoveStepResponse\"=\x82\xd3\xe4\x93\x02\x37*./api/v1/workflows/{workflow}/actions/{step_id}b\x05\x64raft\x12\xa7\x01\n\x0cReorderSteps\x12*.wayfarer.execution.v1.ReorderStepsRequest\x1a+.wayfarer.execution.v1.ReorderStepsResponse\">\x82\xd3\xe4\x93\x02\x38\",/api/v1/workflows/{workflow}/actions/reorder:\x01*b\x05\x64raft\x12\x96\x01\n\x07GetStep\x12%.wayfarer.execution.v1.GetStepRequest\x1a&.wayfarer.execution.v1.GetStepResponse\"<\x82\xd3\xe4\x93\x02\x36\x12./api/v1/workflows/{workflow}/actions/{step_id}b\x04step\x12\x93\x01\n\tListSteps\x12\'.wayfarer.execution.v1.ListStepsRequest\x1a(.wayfarer.execution.v1.ListStepsResponse\"3\x82\xd3\xe4\x93\x02-\x12$/api/v1/workflows/{workflow}/actionsb\x05\x64raftb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -72,38 +73,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSTEPREQUEST'].fields_by_name['step_id']._serialized_options = b'\272H\006r\004\020\001\030@'
   _globals['_LISTSTEPSREQUEST'].fields_by_name['workflow']._loaded_options = None
   _globals['_LISTSTEPSREQUEST'].fields_by_name['workflow']._serialized_options = b'\272H\006r\004\020\001\030d'
-  _globals['_DRAFTSTEP']._serialized_start=234
-  _globals['_DRAFTSTEP']._serialized_end=352
-  _globals['_DRAFTFAULT']._serialized_start=354
-  _globals['_DRAFTFAULT']._serialized_end=411
-  _globals['_DRAFT']._serialized_start=414
-  _globals['_DRAFT']._serialized_end=683
-  _globals['_DRAFT_RELINKEDENTRY']._serialized_start=636
-  _globals['_DRAFT_RELINKEDENTRY']._serialized_end=683
-  _globals['_ADDSTEPREQUEST']._serialized_start=686
-  _globals['_ADDSTEPREQUEST']._serialized_end=896
-  _globals['_ADDSTEPRESPONSE']._serialized_start=898
-  _globals['_ADDSTEPRESPONSE']._serialized_end=977
-  _globals['_UPDATESTEPREQUEST']._serialized_start=980
-  _globals['_UPDATESTEPREQUEST']._serialized_end=1243
-  _globals['_UPDATESTEPRESPONSE']._serialized_start=1245
-  _globals['_UPDATESTEPRESPONSE']._serialized_end=1310
-  _globals['_REMOVESTEPREQUEST']._serialized_start=1313
-  _globals['_REMOVESTEPREQUEST']._serialized_end=1480
-  _globals['_REMOVESTEPRESPONSE']._serialized_start=1482
-  _globals['_REMOVESTEPRESPONSE']._serialized_end=1547
-  _globals['_REORDERSTEPSREQUEST']._serialized_start=1550
-  _globals['_REORDERSTEPSREQUEST']._serialized_end=1721
-  _globals['_REORDERSTEPSRESPONSE']._serialized_start=1723
-  _globals['_REORDERSTEPSRESPONSE']._serialized_end=1790
-  _globals['_GETSTEPREQUEST']._serialized_start=1792
-  _globals['_GETSTEPREQUEST']._serialized_end=1865
-  _globals['_GETSTEPRESPONSE']._serialized_start=1867
-  _globals['_GETSTEPRESPONSE']._serialized_end=1932
-  _globals['_LISTSTEPSREQUEST']._serialized_start=1934
-  _globals['_LISTSTEPSREQUEST']._serialized_end=1981
-  _globals['_LISTSTEPSRESPONSE']._serialized_start=1983
-  _globals['_LISTSTEPSRESPONSE']._serialized_end=2047
-  _globals['_EDITINGSERVICE']._serialized_start=2050
-  _globals['_EDITINGSERVICE']._serialized_end=2645
+  _globals['_EDITINGSERVICE'].methods_by_name['AddStep']._loaded_options = None
+  _globals['_EDITINGSERVICE'].methods_by_name['AddStep']._serialized_options = b'\202\323\344\223\002)\"$/api/v1/workflows/{workflow}/actions:\001*'
+  _globals['_EDITINGSERVICE'].methods_by_name['UpdateStep']._loaded_options = None
+  _globals['_EDITINGSERVICE'].methods_by_name['UpdateStep']._serialized_options = b'\202\323\344\223\002v\032./api/v1/workflows/{workflow}/actions/{step_id}:\001*Z:2./api/v1/workflows/{workflow}/actions/{step_id}:\001*b\005draftb\005draft'
+  _globals['_EDITINGSERVICE'].methods_by_name['RemoveStep']._loaded_options = None
+  _globals['_EDITINGSERVICE'].methods_by_name['RemoveStep']._serialized_options = b'\202\323\344\223\0027*./api/v1/workflows/{workflow}/actions/{step_id}b\005draft'
+  _globals['_EDITINGSERVICE'].methods_by_name['ReorderSteps']._loaded_options = None
+  _globals['_EDITINGSERVICE'].methods_by_name['ReorderSteps']._serialized_options = b'\202\323\344\223\0028\",/api/v1/workflows/{workflow}/actions/reorder:\001*b\005draft'
+  _globals['_EDITINGSERVICE'].methods_by_name['GetStep']._loaded_options = None
+  _globals['_EDITINGSERVICE'].methods_by_name['GetStep']._serialized_options = b'\202\323\344\223\0026\022./api/v1/workflows/{workflow}/actions/{step_id}b\004step'
+  _globals['_EDITINGSERVICE'].methods_by_name['ListSteps']._loaded_options = None
+  _globals['_EDITINGSERVICE'].methods_by_name['ListSteps']._serialized_options = b'\202\323\344\223\002-\022$/api/v1/workflows/{workflow}/actionsb\005draft'
+  _globals['_DRAFTSTEP']._serialized_start=264
+  _globals['_DRAFTSTEP']._serialized_end=382
+  _globals['_DRAFTFAULT']._serialized_start=384
+  _globals['_DRAFTFAULT']._serialized_end=441
+  _globals['_DRAFT']._serialized_start=444
+  _globals['_DRAFT']._serialized_end=713
+  _globals['_DRAFT_RELINKEDENTRY']._serialized_start=666
+  _globals['_DRAFT_RELINKEDENTRY']._serialized_end=713
+  _globals['_ADDSTEPREQUEST']._serialized_start=716
+  _globals['_ADDSTEPREQUEST']._serialized_end=926
+  _globals['_ADDSTEPRESPONSE']._serialized_start=928
+  _globals['_ADDSTEPRESPONSE']._serialized_end=1007
+  _globals['_UPDATESTEPREQUEST']._serialized_start=1010
+  _globals['_UPDATESTEPREQUEST']._serialized_end=1273
+  _globals['_UPDATESTEPRESPONSE']._serialized_start=1275
+  _globals['_UPDATESTEPRESPONSE']._serialized_end=1340
+  _globals['_REMOVESTEPREQUEST']._serialized_start=1343
+  _globals['_REMOVESTEPREQUEST']._serialized_end=1510
+  _globals['_REMOVESTEPRESPONSE']._serialized_start=1512
+  _globals['_REMOVESTEPRESPONSE']._serialized_end=1577
+  _globals['_REORDERSTEPSREQUEST']._serialized_start=1580
+  _globals['_REORDERSTEPSREQUEST']._serialized_end=1751
+  _globals['_REORDERSTEPSRESPONSE']._serialized_start=1753
+  _globals['_REORDERSTEPSRESPONSE']._serialized_end=1820
+  _globals['_GETSTEPREQUEST']._serialized_start=1822
+  _globals['_GETSTEPREQUEST']._serialized_end=1895
+  _globals['_GETSTEPRESPONSE']._serialized_start=1897
+  _globals['_GETSTEPRESPONSE']._serialized_end=1962
+  _globals['_LISTSTEPSREQUEST']._serialized_start=1964
+  _globals['_LISTSTEPSREQUEST']._serialized_end=2011
+  _globals['_LISTSTEPSRESPONSE']._serialized_start=2013
+  _globals['_LISTSTEPSRESPONSE']._serialized_end=2077
+  _globals['_EDITINGSERVICE']._serialized_start=2080
+  _globals['_EDITINGSERVICE']._serialized_end=3098
 # @@protoc_insertion_point(module_scope)

@@ -248,7 +248,9 @@ class UpdateStepRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Which: type, config, next, on_error, on_unknown, retry, timeout, disabled. One that is not given is removed."""
+        """Which: type, config, next, on_error, on_unknown, retry, timeout, disabled; * for
+        all of them. One that is not given is removed.
+        """
 
     @_builtins.property
     def expected_update_time(self) -> _timestamp_pb2.Timestamp:

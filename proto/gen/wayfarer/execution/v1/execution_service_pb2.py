@@ -23,13 +23,14 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from wayfarer.common.v1 import failure_pb2 as wayfarer_dot_common_dot_v1_dot_failure__pb2
 from wayfarer.execution.v1 import execution_pb2 as wayfarer_dot_execution_dot_v1_dot_execution__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-wayfarer/execution/v1/execution_service.proto\x12\x15wayfarer.execution.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a wayfarer/common/v1/failure.proto\x1a%wayfarer/execution/v1/execution.proto\"\x95\x02\n\x15StartExecutionRequest\x12\x39\n\x08workflow\x18\x01 \x01(\tB\'\xbaH$r\"\x10\x01\x18\x64\x32\x1c^[A-Za-z0-9][A-Za-z0-9_.-]*$\x12\x1c\n\ncontact_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12(\n\x07trigger\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12;\n\x08priority\x18\x04 \x01(\x0e\x32\x1f.wayfarer.execution.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1b\n\tentry_key\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1f\n\nrequest_id\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"t\n\x16StartExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\x12\x14\n\x0c\x64\x65\x64uplicated\x18\x02 \x01(\x08\x12\x0f\n\x07message\x18\x03 \x01(\t\"+\n\x13GetExecutionRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"K\n\x14GetExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\"\xcc\x03\n\x15ListExecutionsRequest\x12\x19\n\x08workflow\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1f\n\ncontact_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12@\n\x06status\x18\x03 \x01(\x0e\x32&.wayfarer.execution.v1.ExecutionStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x34\n\x10\x63reate_time_from\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reate_time_to\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1d\n\tpage_size\x18\x06 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x17\n\x06reason\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12=\n\x0b\x65rror_class\x18\t \x01(\x0e\x32\x1e.wayfarer.common.v1.ErrorClassB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x18\n\x07step_id\x18\n \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1c\n\x07version\x18\x0b \x01(\rB\x0b\xbaH\x08*\x06\x18\xff\xff\xff\xff\x07\"g\n\x16ListExecutionsResponse\x12\x34\n\nexecutions\x18\x01 \x03(\x0b\x32 .wayfarer.execution.v1.Execution\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"@\n\x15WatchExecutionRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x11\n\tafter_seq\x18\x02 \x01(\r\"\x83\x01\n\x16WatchExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\x12\x34\n\x0blog_entries\x18\x02 \x03(\x0b\x32\x1f.wayfarer.execution.v1.LogEntry\"\x9b\x01\n\x18ListExecutionLogsRequest\x12\x1e\n\x0c\x65xecution_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x14\n\x0cnewest_first\x18\x04 \x01(\x08\x12\x0c\n\x04page\x18\x05 \x01(\r\"~\n\x19ListExecutionLogsResponse\x12\x34\n\x0blog_entries\x18\x01 \x03(\x0b\x32\x1f.wayfarer.execution.v1.LogEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\r\"i\n\x16\x43\x61ncelExecutionRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"N\n\x17\x43\x61ncelExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\"h\n\x15PauseExecutionRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"M\n\x16PauseExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\"i\n\x16ResumeExecutionRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"N\n\x17ResumeExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\"\x99\x01\n\x15RetryExecutionRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1a\n\tfrom_step\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x13\n\x0bskip_failed\x18\x05 \x01(\x08\"M\n\x16RetryExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\"/\n\x17\x45xplainExecutionRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x81\x01\n\x18\x45xplainExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\x12\x30\n\x08\x62lockers\x18\x02 \x03(\x0b\x32\x1e.wayfarer.execution.v1.Blocker\"\xb1\x02\n\x07\x42locker\x12.\n\x04kind\x18\x01 \x01(\x0e\x32 .wayfarer.execution.v1.BlockedOn\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12)\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06remedy\x18\x05 \x01(\t\x12\x10\n\x08position\x18\x06 \x01(\r\x12:\n\x06\x64\x65tail\x18\x07 \x03(\x0b\x32*.wayfarer.execution.v1.Blocker.DetailEntry\x1a-\n\x0b\x44\x65tailEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\">\n\x17VerifyExecutionsRequest\x12#\n\x0emax_executions\x18\x01 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xa0\x8d\x06(\x00\"m\n\x18VerifyExecutionsResponse\x12\x35\n\x06\x63hecks\x18\x01 \x03(\x0b\x32%.wayfarer.execution.v1.InvariantCheck\x12\x1a\n\x12\x65xecutions_checked\x18\x02 \x01(\r\"W\n\x0eInvariantCheck\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\nviolations\x18\x03 \x01(\r\x12\x10\n\x08\x65xamples\x18\x04 \x03(\t2\xee\t\n\x10\x45xecutionService\x12m\n\x0eStartExecution\x12,.wayfarer.execution.v1.StartExecutionRequest\x1a-.wayfarer.execution.v1.StartExecutionResponse\x12g\n\x0cGetExecution\x12*.wayfarer.execution.v1.GetExecutionRequest\x1a+.wayfarer.execution.v1.GetExecutionResponse\x12m\n\x0eListExecutions\x12,.wayfarer.execution.v1.ListExecutionsRequest\x1a-.wayfarer.execution.v1.ListExecutionsResponse\x12o\n\x0eWatchExecution\x12,.wayfarer.execution.v1.WatchExecutionRequest\x1a-.wayfarer.execution.v1.WatchExecutionResponse0\x01\x12v\n\x11ListExecutionLogs\x12/.wayfarer.execution.v1.ListExecutionLogsRequest\x1a\x30.wayfarer.execution.v1.ListExecutionLogsResponse\x12p\n\x0f\x43\x61ncelExecution\x12-.wayfarer.execution.v1.CancelExecutionRequest\x1a..wayfarer.execution.v1.CancelExecutionResponse\x12m\n\x0ePauseExecution\x12,.wayfarer.execution.v1.PauseExecutionRequest\x1a-.wayfarer.execution.v1.PauseExecutionResponse\x12p\n\x0fResumeExecution\x12-.wayfarer.execution.v1.ResumeExecutionRequest\x1a..wayfarer.execution.v1.ResumeExecutionResponse\x12m\n\x0eRetryExecution\x12,.wayfarer.execution.v1.RetryExecutionRequest\x1a-.wayfarer.execution.v1.RetryExecutionResponse\x12s\n\x10\x45xplainExecution\x12..wayfarer.execution.v1.ExplainExecutionRequest\x1a/.wayfarer.execution.v1.ExplainExecutionResponse\x12s\n\x10VerifyExecutions\x12..wayfarer.execution.v1.VerifyExecutionsRequest\x1a/.wayfarer.execution.v1.VerifyExecutionsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-wayfarer/execution/v1/execution_service.proto\x12\x15wayfarer.execution.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a wayfarer/common/v1/failure.proto\x1a%wayfarer/execution/v1/execution.proto\"\x95\x02\n\x15StartExecutionRequest\x12\x39\n\x08workflow\x18\x01 \x01(\tB\'\xbaH$r\"\x10\x01\x18\x64\x32\x1c^[A-Za-z0-9][A-Za-z0-9_.-]*$\x12\x1c\n\ncontact_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12(\n\x07trigger\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12;\n\x08priority\x18\x04 \x01(\x0e\x32\x1f.wayfarer.execution.v1.PriorityB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1b\n\tentry_key\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1f\n\nrequest_id\x18\x05 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"t\n\x16StartExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\x12\x14\n\x0c\x64\x65\x64uplicated\x18\x02 \x01(\x08\x12\x0f\n\x07message\x18\x03 \x01(\t\"+\n\x13GetExecutionRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"K\n\x14GetExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\"\xcc\x03\n\x15ListExecutionsRequest\x12\x19\n\x08workflow\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x1f\n\ncontact_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12@\n\x06status\x18\x03 \x01(\x0e\x32&.wayfarer.execution.v1.ExecutionStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x34\n\x10\x63reate_time_from\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reate_time_to\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1d\n\tpage_size\x18\x06 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x17\n\x06reason\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12=\n\x0b\x65rror_class\x18\t \x01(\x0e\x32\x1e.wayfarer.common.v1.ErrorClassB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x18\n\x07step_id\x18\n \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1c\n\x07version\x18\x0b \x01(\rB\x0b\xbaH\x08*\x06\x18\xff\xff\xff\xff\x07\"g\n\x16ListExecutionsResponse\x12\x34\n\nexecutions\x18\x01 \x03(\x0b\x32 .wayfarer.execution.v1.Execution\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"@\n\x15WatchExecutionRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x11\n\tafter_seq\x18\x02 \x01(\r\"\x83\x01\n\x16WatchExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\x12\x34\n\x0blog_entries\x18\x02 \x03(\x0b\x32\x1f.wayfarer.execution.v1.LogEntry\"\x9b\x01\n\x18ListExecutionLogsRequest\x12\x1e\n\x0c\x65xecution_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x14\n\x0cnewest_first\x18\x04 \x01(\x08\x12\x0c\n\x04page\x18\x05 \x01(\r\"~\n\x19ListExecutionLogsResponse\x12\x34\n\x0blog_entries\x18\x01 \x03(\x0b\x32\x1f.wayfarer.execution.v1.LogEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x12\n\ntotal_size\x18\x03 \x01(\r\"i\n\x16\x43\x61ncelExecutionRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"N\n\x17\x43\x61ncelExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\"h\n\x15PauseExecutionRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"M\n\x16PauseExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\"i\n\x16ResumeExecutionRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"N\n\x17ResumeExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\"\x99\x01\n\x15RetryExecutionRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x18\n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1a\n\tfrom_step\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x13\n\x0bskip_failed\x18\x05 \x01(\x08\"M\n\x16RetryExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\"/\n\x17\x45xplainExecutionRequest\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"\x81\x01\n\x18\x45xplainExecutionResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\x12\x30\n\x08\x62lockers\x18\x02 \x03(\x0b\x32\x1e.wayfarer.execution.v1.Blocker\"\xb1\x02\n\x07\x42locker\x12.\n\x04kind\x18\x01 \x01(\x0e\x32 .wayfarer.execution.v1.BlockedOn\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12)\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06remedy\x18\x05 \x01(\t\x12\x10\n\x08position\x18\x06 \x01(\r\x12:\n\x06\x64\x65tail\x18\x07 \x03(\x0b\x32*.wayfarer.execution.v1.Blocker.DetailEntry\x1a-\n\x0b\x44\x65tailEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\">\n\x17VerifyExecutionsRequest\x12#\n\x0emax_executions\x18\x01 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xa0\x8d\x06(\x00\"m\n\x18VerifyExecutionsResponse\x12\x35\n\x06\x63hecks\x18\x01 \x03(\x0b\x32%.wayfarer.execution.v1.InvariantCheck\x12\x1a\n\x12\x65xecutions_checked\x18\x02 \x01(\r\"W\n\x0eInvariantCheck\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x12\n\nviolations\x18\x03 \x01(\r\x12\x10\n\x08\x65xamples\x18\x04 \x03(\t2\x99\x0e\n\x10\x45xecutionService\x12\x9e\x01\n\x0eStartExecution\x12,.wayfarer.execution.v1.StartExecutionRequest\x1a-.wayfarer.execution.v1.StartExecutionResponse\"/\x82\xd3\xe4\x93\x02)\"$/api/v1/workflows/{workflow}/execute:\x01*\x12\x93\x01\n\x0cGetExecution\x12*.wayfarer.execution.v1.GetExecutionRequest\x1a+.wayfarer.execution.v1.GetExecutionResponse\"*\x82\xd3\xe4\x93\x02$\x12\x17/api/v1/executions/{id}b\texecution\x12\xb4\x01\n\x0eListExecutions\x12,.wayfarer.execution.v1.ListExecutionsRequest\x1a-.wayfarer.execution.v1.ListExecutionsResponse\"E\x82\xd3\xe4\x93\x02?\x12\x12/api/v1/executionsZ)\x12\'/api/v1/workflows/{workflow}/executions\x12\x96\x01\n\x0eWatchExecution\x12,.wayfarer.execution.v1.WatchExecutionRequest\x1a-.wayfarer.execution.v1.WatchExecutionResponse\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/api/v1/executions/{id}/watch0\x01\x12\xa6\x01\n\x11ListExecutionLogs\x12/.wayfarer.execution.v1.ListExecutionLogsRequest\x1a\x30.wayfarer.execution.v1.ListExecutionLogsResponse\".\x82\xd3\xe4\x93\x02(\x12&/api/v1/executions/{execution_id}/logs\x12\xa6\x01\n\x0f\x43\x61ncelExecution\x12-.wayfarer.execution.v1.CancelExecutionRequest\x1a..wayfarer.execution.v1.CancelExecutionResponse\"4\x82\xd3\xe4\x93\x02.\"\x1e/api/v1/executions/{id}/cancel:\x01*b\texecution\x12\xa2\x01\n\x0ePauseExecution\x12,.wayfarer.execution.v1.PauseExecutionRequest\x1a-.wayfarer.execution.v1.PauseExecutionResponse\"3\x82\xd3\xe4\x93\x02-\"\x1d/api/v1/executions/{id}/pause:\x01*b\texecution\x12\xa6\x01\n\x0fResumeExecution\x12-.wayfarer.execution.v1.ResumeExecutionRequest\x1a..wayfarer.execution.v1.ResumeExecutionResponse\"4\x82\xd3\xe4\x93\x02.\"\x1e/api/v1/executions/{id}/resume:\x01*b\texecution\x12\xa2\x01\n\x0eRetryExecution\x12,.wayfarer.execution.v1.RetryExecutionRequest\x1a-.wayfarer.execution.v1.RetryExecutionResponse\"3\x82\xd3\xe4\x93\x02-\"\x1d/api/v1/executions/{id}/retry:\x01*b\texecution\x12\x9c\x01\n\x10\x45xplainExecution\x12..wayfarer.execution.v1.ExplainExecutionRequest\x1a/.wayfarer.execution.v1.ExplainExecutionResponse\"\'\x82\xd3\xe4\x93\x02!\x12\x1f/api/v1/executions/{id}/explain\x12\x99\x01\n\x10VerifyExecutions\x12..wayfarer.execution.v1.VerifyExecutionsRequest\x1a/.wayfarer.execution.v1.VerifyExecutionsResponse\"$\x82\xd3\xe4\x93\x02\x1e\"\x19/api/v1/executions/verify:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -106,56 +107,78 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BLOCKER_DETAILENTRY']._serialized_options = b'8\001'
   _globals['_VERIFYEXECUTIONSREQUEST'].fields_by_name['max_executions']._loaded_options = None
   _globals['_VERIFYEXECUTIONSREQUEST'].fields_by_name['max_executions']._serialized_options = b'\272H\010\032\006\030\240\215\006(\000'
-  _globals['_STARTEXECUTIONREQUEST']._serialized_start=238
-  _globals['_STARTEXECUTIONREQUEST']._serialized_end=515
-  _globals['_STARTEXECUTIONRESPONSE']._serialized_start=517
-  _globals['_STARTEXECUTIONRESPONSE']._serialized_end=633
-  _globals['_GETEXECUTIONREQUEST']._serialized_start=635
-  _globals['_GETEXECUTIONREQUEST']._serialized_end=678
-  _globals['_GETEXECUTIONRESPONSE']._serialized_start=680
-  _globals['_GETEXECUTIONRESPONSE']._serialized_end=755
-  _globals['_LISTEXECUTIONSREQUEST']._serialized_start=758
-  _globals['_LISTEXECUTIONSREQUEST']._serialized_end=1218
-  _globals['_LISTEXECUTIONSRESPONSE']._serialized_start=1220
-  _globals['_LISTEXECUTIONSRESPONSE']._serialized_end=1323
-  _globals['_WATCHEXECUTIONREQUEST']._serialized_start=1325
-  _globals['_WATCHEXECUTIONREQUEST']._serialized_end=1389
-  _globals['_WATCHEXECUTIONRESPONSE']._serialized_start=1392
-  _globals['_WATCHEXECUTIONRESPONSE']._serialized_end=1523
-  _globals['_LISTEXECUTIONLOGSREQUEST']._serialized_start=1526
-  _globals['_LISTEXECUTIONLOGSREQUEST']._serialized_end=1681
-  _globals['_LISTEXECUTIONLOGSRESPONSE']._serialized_start=1683
-  _globals['_LISTEXECUTIONLOGSRESPONSE']._serialized_end=1809
-  _globals['_CANCELEXECUTIONREQUEST']._serialized_start=1811
-  _globals['_CANCELEXECUTIONREQUEST']._serialized_end=1916
-  _globals['_CANCELEXECUTIONRESPONSE']._serialized_start=1918
-  _globals['_CANCELEXECUTIONRESPONSE']._serialized_end=1996
-  _globals['_PAUSEEXECUTIONREQUEST']._serialized_start=1998
-  _globals['_PAUSEEXECUTIONREQUEST']._serialized_end=2102
-  _globals['_PAUSEEXECUTIONRESPONSE']._serialized_start=2104
-  _globals['_PAUSEEXECUTIONRESPONSE']._serialized_end=2181
-  _globals['_RESUMEEXECUTIONREQUEST']._serialized_start=2183
-  _globals['_RESUMEEXECUTIONREQUEST']._serialized_end=2288
-  _globals['_RESUMEEXECUTIONRESPONSE']._serialized_start=2290
-  _globals['_RESUMEEXECUTIONRESPONSE']._serialized_end=2368
-  _globals['_RETRYEXECUTIONREQUEST']._serialized_start=2371
-  _globals['_RETRYEXECUTIONREQUEST']._serialized_end=2524
-  _globals['_RETRYEXECUTIONRESPONSE']._serialized_start=2526
-  _globals['_RETRYEXECUTIONRESPONSE']._serialized_end=2603
-  _globals['_EXPLAINEXECUTIONREQUEST']._serialized_start=2605
-  _globals['_EXPLAINEXECUTIONREQUEST']._serialized_end=2652
-  _globals['_EXPLAINEXECUTIONRESPONSE']._serialized_start=2655
-  _globals['_EXPLAINEXECUTIONRESPONSE']._serialized_end=2784
-  _globals['_BLOCKER']._serialized_start=2787
-  _globals['_BLOCKER']._serialized_end=3092
-  _globals['_BLOCKER_DETAILENTRY']._serialized_start=3047
-  _globals['_BLOCKER_DETAILENTRY']._serialized_end=3092
-  _globals['_VERIFYEXECUTIONSREQUEST']._serialized_start=3094
-  _globals['_VERIFYEXECUTIONSREQUEST']._serialized_end=3156
-  _globals['_VERIFYEXECUTIONSRESPONSE']._serialized_start=3158
-  _globals['_VERIFYEXECUTIONSRESPONSE']._serialized_end=3267
-  _globals['_INVARIANTCHECK']._serialized_start=3269
-  _globals['_INVARIANTCHECK']._serialized_end=3356
-  _globals['_EXECUTIONSERVICE']._serialized_start=3359
-  _globals['_EXECUTIONSERVICE']._serialized_end=4621
+  _globals['_EXECUTIONSERVICE'].methods_by_name['StartExecution']._loaded_options = None
+  _globals['_EXECUTIONSERVICE'].methods_by_name['StartExecution']._serialized_options = b'\202\323\344\223\002)\"$/api/v1/workflows/{workflow}/execute:\001*'
+  _globals['_EXECUTIONSERVICE'].methods_by_name['GetExecution']._loaded_options = None
+  _globals['_EXECUTIONSERVICE'].methods_by_name['GetExecution']._serialized_options = b'\202\323\344\223\002$\022\027/api/v1/executions/{id}b\texecution'
+  _globals['_EXECUTIONSERVICE'].methods_by_name['ListExecutions']._loaded_options = None
+  _globals['_EXECUTIONSERVICE'].methods_by_name['ListExecutions']._serialized_options = b'\202\323\344\223\002?\022\022/api/v1/executionsZ)\022\'/api/v1/workflows/{workflow}/executions'
+  _globals['_EXECUTIONSERVICE'].methods_by_name['WatchExecution']._loaded_options = None
+  _globals['_EXECUTIONSERVICE'].methods_by_name['WatchExecution']._serialized_options = b'\202\323\344\223\002\037\022\035/api/v1/executions/{id}/watch'
+  _globals['_EXECUTIONSERVICE'].methods_by_name['ListExecutionLogs']._loaded_options = None
+  _globals['_EXECUTIONSERVICE'].methods_by_name['ListExecutionLogs']._serialized_options = b'\202\323\344\223\002(\022&/api/v1/executions/{execution_id}/logs'
+  _globals['_EXECUTIONSERVICE'].methods_by_name['CancelExecution']._loaded_options = None
+  _globals['_EXECUTIONSERVICE'].methods_by_name['CancelExecution']._serialized_options = b'\202\323\344\223\002.\"\036/api/v1/executions/{id}/cancel:\001*b\texecution'
+  _globals['_EXECUTIONSERVICE'].methods_by_name['PauseExecution']._loaded_options = None
+  _globals['_EXECUTIONSERVICE'].methods_by_name['PauseExecution']._serialized_options = b'\202\323\344\223\002-\"\035/api/v1/executions/{id}/pause:\001*b\texecution'
+  _globals['_EXECUTIONSERVICE'].methods_by_name['ResumeExecution']._loaded_options = None
+  _globals['_EXECUTIONSERVICE'].methods_by_name['ResumeExecution']._serialized_options = b'\202\323\344\223\002.\"\036/api/v1/executions/{id}/resume:\001*b\texecution'
+  _globals['_EXECUTIONSERVICE'].methods_by_name['RetryExecution']._loaded_options = None
+  _globals['_EXECUTIONSERVICE'].methods_by_name['RetryExecution']._serialized_options = b'\202\323\344\223\002-\"\035/api/v1/executions/{id}/retry:\001*b\texecution'
+  _globals['_EXECUTIONSERVICE'].methods_by_name['ExplainExecution']._loaded_options = None
+  _globals['_EXECUTIONSERVICE'].methods_by_name['ExplainExecution']._serialized_options = b'\202\323\344\223\002!\022\037/api/v1/executions/{id}/explain'
+  _globals['_EXECUTIONSERVICE'].methods_by_name['VerifyExecutions']._loaded_options = None
+  _globals['_EXECUTIONSERVICE'].methods_by_name['VerifyExecutions']._serialized_options = b'\202\323\344\223\002\036\"\031/api/v1/executions/verify:\001*'
+  _globals['_STARTEXECUTIONREQUEST']._serialized_start=268
+  _globals['_STARTEXECUTIONREQUEST']._serialized_end=545
+  _globals['_STARTEXECUTIONRESPONSE']._serialized_start=547
+  _globals['_STARTEXECUTIONRESPONSE']._serialized_end=663
+  _globals['_GETEXECUTIONREQUEST']._serialized_start=665
+  _globals['_GETEXECUTIONREQUEST']._serialized_end=708
+  _globals['_GETEXECUTIONRESPONSE']._serialized_start=710
+  _globals['_GETEXECUTIONRESPONSE']._serialized_end=785
+  _globals['_LISTEXECUTIONSREQUEST']._serialized_start=788
+  _globals['_LISTEXECUTIONSREQUEST']._serialized_end=1248
+  _globals['_LISTEXECUTIONSRESPONSE']._serialized_start=1250
+  _globals['_LISTEXECUTIONSRESPONSE']._serialized_end=1353
+  _globals['_WATCHEXECUTIONREQUEST']._serialized_start=1355
+  _globals['_WATCHEXECUTIONREQUEST']._serialized_end=1419
+  _globals['_WATCHEXECUTIONRESPONSE']._serialized_start=1422
+  _globals['_WATCHEXECUTIONRESPONSE']._serialized_end=1553
+  _globals['_LISTEXECUTIONLOGSREQUEST']._serialized_start=1556
+  _globals['_LISTEXECUTIONLOGSREQUEST']._serialized_end=1711
+  _globals['_LISTEXECUTIONLOGSRESPONSE']._serialized_start=1713
+  _globals['_LISTEXECUTIONLOGSRESPONSE']._serialized_end=1839
+  _globals['_CANCELEXECUTIONREQUEST']._serialized_start=1841
+  _globals['_CANCELEXECUTIONREQUEST']._serialized_end=1946
+  _globals['_CANCELEXECUTIONRESPONSE']._serialized_start=1948
+  _globals['_CANCELEXECUTIONRESPONSE']._serialized_end=2026
+  _globals['_PAUSEEXECUTIONREQUEST']._serialized_start=2028
+  _globals['_PAUSEEXECUTIONREQUEST']._serialized_end=2132
+  _globals['_PAUSEEXECUTIONRESPONSE']._serialized_start=2134
+  _globals['_PAUSEEXECUTIONRESPONSE']._serialized_end=2211
+  _globals['_RESUMEEXECUTIONREQUEST']._serialized_start=2213
+  _globals['_RESUMEEXECUTIONREQUEST']._serialized_end=2318
+  _globals['_RESUMEEXECUTIONRESPONSE']._serialized_start=2320
+  _globals['_RESUMEEXECUTIONRESPONSE']._serialized_end=2398
+  _globals['_RETRYEXECUTIONREQUEST']._serialized_start=2401
+  _globals['_RETRYEXECUTIONREQUEST']._serialized_end=2554
+  _globals['_RETRYEXECUTIONRESPONSE']._serialized_start=2556
+  _globals['_RETRYEXECUTIONRESPONSE']._serialized_end=2633
+  _globals['_EXPLAINEXECUTIONREQUEST']._serialized_start=2635
+  _globals['_EXPLAINEXECUTIONREQUEST']._serialized_end=2682
+  _globals['_EXPLAINEXECUTIONRESPONSE']._serialized_start=2685
+  _globals['_EXPLAINEXECUTIONRESPONSE']._serialized_end=2814
+  _globals['_BLOCKER']._serialized_start=2817
+  _globals['_BLOCKER']._serialized_end=3122
+  _globals['_BLOCKER_DETAILENTRY']._serialized_start=3077
+  _globals['_BLOCKER_DETAILENTRY']._serialized_end=3122
+  _globals['_VERIFYEXECUTIONSREQUEST']._serialized_start=3124
+  _globals['_VERIFYEXECUTIONSREQUEST']._serialized_end=3186
+  _globals['_VERIFYEXECUTIONSRESPONSE']._serialized_start=3188
+  _globals['_VERIFYEXECUTIONSRESPONSE']._serialized_end=3297
+  _globals['_INVARIANTCHECK']._serialized_start=3299
+  _globals['_INVARIANTCHECK']._serialized_end=3386
+  _globals['_EXECUTIONSERVICE']._serialized_start=3389
+  _globals['_EXECUTIONSERVICE']._serialized_end=5206
 # @@protoc_insertion_point(module_scope)

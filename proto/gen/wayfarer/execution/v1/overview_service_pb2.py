@@ -23,13 +23,14 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from wayfarer.common.v1 import failure_pb2 as wayfarer_dot_common_dot_v1_dot_failure__pb2
 from wayfarer.execution.v1 import execution_pb2 as wayfarer_dot_execution_dot_v1_dot_execution__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,wayfarer/execution/v1/overview_service.proto\x12\x15wayfarer.execution.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a wayfarer/common/v1/failure.proto\x1a%wayfarer/execution/v1/execution.proto\"\x14\n\x12GetOverviewRequest\"\x83\x02\n\x13GetOverviewResponse\x12\x34\n\x08statuses\x18\x01 \x03(\x0b\x32\".wayfarer.execution.v1.StatusCount\x12\x0b\n\x03\x64ue\x18\x02 \x01(\r\x12+\n\x08lateness\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0c\x61\x63tive_limit\x18\x04 \x01(\x05\x12/\n\x05lanes\x18\x05 \x03(\x0b\x32 .wayfarer.execution.v1.LaneState\x12\x35\n\x08\x66\x61ilures\x18\x06 \x03(\x0b\x32#.wayfarer.execution.v1.FailureGroup\"Y\n\x0bStatusCount\x12\x36\n\x06status\x18\x01 \x01(\x0e\x32&.wayfarer.execution.v1.ExecutionStatus\x12\x12\n\nexecutions\x18\x02 \x01(\r\"\xb1\x01\n\tLaneState\x12\x0c\n\x04lane\x18\x01 \x01(\t\x12\x30\n\x0cpaused_until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nopen_until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x66\x61ilures\x18\x04 \x01(\r\x12\x12\n\nused_today\x18\x05 \x01(\x03\x12\x0e\n\x06shared\x18\x06 \x01(\x08\"\xbb\x01\n\x0c\x46\x61ilureGroup\x12\x13\n\x0bworkflow_id\x18\x01 \x01(\t\x12\x14\n\x0cworkflow_key\x18\x02 \x01(\t\x12\x0f\n\x07step_id\x18\x03 \x01(\t\x12,\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x1b.wayfarer.common.v1.Failure\x12\x12\n\nexecutions\x18\x05 \x01(\r\x12-\n\tlast_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"o\n\x12GetActivityRequest\x12\x19\n\x08workflow\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x19\n\x07minutes\x18\x02 \x01(\rB\x08\xbaH\x05*\x03\x18\x80Z\x12#\n\x11minutes_per_point\x18\x03 \x01(\rB\x08\xbaH\x05*\x03\x18\xa0\x0b\"K\n\x13GetActivityResponse\x12\x34\n\x06points\x18\x01 \x03(\x0b\x32$.wayfarer.execution.v1.ActivityPoint\"|\n\rActivityPoint\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07started\x18\x02 \x01(\x03\x12\x11\n\tcompleted\x18\x03 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x04 \x01(\x03\x12\r\n\x05steps\x18\x05 \x01(\x03\x32\xdd\x01\n\x0fOverviewService\x12\x64\n\x0bGetOverview\x12).wayfarer.execution.v1.GetOverviewRequest\x1a*.wayfarer.execution.v1.GetOverviewResponse\x12\x64\n\x0bGetActivity\x12).wayfarer.execution.v1.GetActivityRequest\x1a*.wayfarer.execution.v1.GetActivityResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,wayfarer/execution/v1/overview_service.proto\x12\x15wayfarer.execution.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a wayfarer/common/v1/failure.proto\x1a%wayfarer/execution/v1/execution.proto\"\x14\n\x12GetOverviewRequest\"\x83\x02\n\x13GetOverviewResponse\x12\x34\n\x08statuses\x18\x01 \x03(\x0b\x32\".wayfarer.execution.v1.StatusCount\x12\x0b\n\x03\x64ue\x18\x02 \x01(\r\x12+\n\x08lateness\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0c\x61\x63tive_limit\x18\x04 \x01(\x05\x12/\n\x05lanes\x18\x05 \x03(\x0b\x32 .wayfarer.execution.v1.LaneState\x12\x35\n\x08\x66\x61ilures\x18\x06 \x03(\x0b\x32#.wayfarer.execution.v1.FailureGroup\"Y\n\x0bStatusCount\x12\x36\n\x06status\x18\x01 \x01(\x0e\x32&.wayfarer.execution.v1.ExecutionStatus\x12\x12\n\nexecutions\x18\x02 \x01(\r\"\xb1\x01\n\tLaneState\x12\x0c\n\x04lane\x18\x01 \x01(\t\x12\x30\n\x0cpaused_until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nopen_until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x66\x61ilures\x18\x04 \x01(\r\x12\x12\n\nused_today\x18\x05 \x01(\x03\x12\x0e\n\x06shared\x18\x06 \x01(\x08\"\xbb\x01\n\x0c\x46\x61ilureGroup\x12\x13\n\x0bworkflow_id\x18\x01 \x01(\t\x12\x14\n\x0cworkflow_key\x18\x02 \x01(\t\x12\x0f\n\x07step_id\x18\x03 \x01(\t\x12,\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x1b.wayfarer.common.v1.Failure\x12\x12\n\nexecutions\x18\x05 \x01(\r\x12-\n\tlast_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"o\n\x12GetActivityRequest\x12\x19\n\x08workflow\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12\x19\n\x07minutes\x18\x02 \x01(\rB\x08\xbaH\x05*\x03\x18\x80Z\x12#\n\x11minutes_per_point\x18\x03 \x01(\rB\x08\xbaH\x05*\x03\x18\xa0\x0b\"K\n\x13GetActivityResponse\x12\x34\n\x06points\x18\x01 \x03(\x0b\x32$.wayfarer.execution.v1.ActivityPoint\"|\n\rActivityPoint\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07started\x18\x02 \x01(\x03\x12\x11\n\tcompleted\x18\x03 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x04 \x01(\x03\x12\r\n\x05steps\x18\x05 \x01(\x03\x32\x91\x02\n\x0fOverviewService\x12~\n\x0bGetOverview\x12).wayfarer.execution.v1.GetOverviewRequest\x1a*.wayfarer.execution.v1.GetOverviewResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/overview\x12~\n\x0bGetActivity\x12).wayfarer.execution.v1.GetActivityRequest\x1a*.wayfarer.execution.v1.GetActivityResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/api/v1/activityb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,22 +43,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETACTIVITYREQUEST'].fields_by_name['minutes']._serialized_options = b'\272H\005*\003\030\200Z'
   _globals['_GETACTIVITYREQUEST'].fields_by_name['minutes_per_point']._loaded_options = None
   _globals['_GETACTIVITYREQUEST'].fields_by_name['minutes_per_point']._serialized_options = b'\272H\005*\003\030\240\013'
-  _globals['_GETOVERVIEWREQUEST']._serialized_start=238
-  _globals['_GETOVERVIEWREQUEST']._serialized_end=258
-  _globals['_GETOVERVIEWRESPONSE']._serialized_start=261
-  _globals['_GETOVERVIEWRESPONSE']._serialized_end=520
-  _globals['_STATUSCOUNT']._serialized_start=522
-  _globals['_STATUSCOUNT']._serialized_end=611
-  _globals['_LANESTATE']._serialized_start=614
-  _globals['_LANESTATE']._serialized_end=791
-  _globals['_FAILUREGROUP']._serialized_start=794
-  _globals['_FAILUREGROUP']._serialized_end=981
-  _globals['_GETACTIVITYREQUEST']._serialized_start=983
-  _globals['_GETACTIVITYREQUEST']._serialized_end=1094
-  _globals['_GETACTIVITYRESPONSE']._serialized_start=1096
-  _globals['_GETACTIVITYRESPONSE']._serialized_end=1171
-  _globals['_ACTIVITYPOINT']._serialized_start=1173
-  _globals['_ACTIVITYPOINT']._serialized_end=1297
-  _globals['_OVERVIEWSERVICE']._serialized_start=1300
-  _globals['_OVERVIEWSERVICE']._serialized_end=1521
+  _globals['_OVERVIEWSERVICE'].methods_by_name['GetOverview']._loaded_options = None
+  _globals['_OVERVIEWSERVICE'].methods_by_name['GetOverview']._serialized_options = b'\202\323\344\223\002\022\022\020/api/v1/overview'
+  _globals['_OVERVIEWSERVICE'].methods_by_name['GetActivity']._loaded_options = None
+  _globals['_OVERVIEWSERVICE'].methods_by_name['GetActivity']._serialized_options = b'\202\323\344\223\002\022\022\020/api/v1/activity'
+  _globals['_GETOVERVIEWREQUEST']._serialized_start=268
+  _globals['_GETOVERVIEWREQUEST']._serialized_end=288
+  _globals['_GETOVERVIEWRESPONSE']._serialized_start=291
+  _globals['_GETOVERVIEWRESPONSE']._serialized_end=550
+  _globals['_STATUSCOUNT']._serialized_start=552
+  _globals['_STATUSCOUNT']._serialized_end=641
+  _globals['_LANESTATE']._serialized_start=644
+  _globals['_LANESTATE']._serialized_end=821
+  _globals['_FAILUREGROUP']._serialized_start=824
+  _globals['_FAILUREGROUP']._serialized_end=1011
+  _globals['_GETACTIVITYREQUEST']._serialized_start=1013
+  _globals['_GETACTIVITYREQUEST']._serialized_end=1124
+  _globals['_GETACTIVITYRESPONSE']._serialized_start=1126
+  _globals['_GETACTIVITYRESPONSE']._serialized_end=1201
+  _globals['_ACTIVITYPOINT']._serialized_start=1203
+  _globals['_ACTIVITYPOINT']._serialized_end=1327
+  _globals['_OVERVIEWSERVICE']._serialized_start=1330
+  _globals['_OVERVIEWSERVICE']._serialized_end=1603
 # @@protoc_insertion_point(module_scope)

@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,wayfarer/execution/v1/template_service.proto\x12\x15wayfarer.execution.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x98\x01\n\x08Template\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x13\n\x0b\x61\x63tion_type\x18\x03 \x01(\t\x12(\n\x07\x63ontent\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xaa\x01\n\x12PutTemplateRequest\x12.\n\x03key\x18\x01 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[a-z0-9][a-z0-9_-]{0,63}$\x12\x32\n\x0b\x61\x63tion_type\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,63}$\x12\x30\n\x07\x63ontent\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x06\xbaH\x03\xc8\x01\x01\"H\n\x13PutTemplateResponse\x12\x31\n\x08template\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.Template\"D\n\x12GetTemplateRequest\x12\x14\n\x03key\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x18\n\x07version\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\"H\n\x13GetTemplateResponse\x12\x31\n\x08template\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.Template\"S\n\x14ListTemplatesRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"d\n\x15ListTemplatesResponse\x12\x32\n\ttemplates\x18\x01 \x03(\x0b\x32\x1f.wayfarer.execution.v1.Template\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xc9\x02\n\x0fTemplateService\x12\x64\n\x0bPutTemplate\x12).wayfarer.execution.v1.PutTemplateRequest\x1a*.wayfarer.execution.v1.PutTemplateResponse\x12\x64\n\x0bGetTemplate\x12).wayfarer.execution.v1.GetTemplateRequest\x1a*.wayfarer.execution.v1.GetTemplateResponse\x12j\n\rListTemplates\x12+.wayfarer.execution.v1.ListTemplatesRequest\x1a,.wayfarer.execution.v1.ListTemplatesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,wayfarer/execution/v1/template_service.proto\x12\x15wayfarer.execution.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x98\x01\n\x08Template\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\x13\n\x0b\x61\x63tion_type\x18\x03 \x01(\t\x12(\n\x07\x63ontent\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xaa\x01\n\x12PutTemplateRequest\x12.\n\x03key\x18\x01 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[a-z0-9][a-z0-9_-]{0,63}$\x12\x32\n\x0b\x61\x63tion_type\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,63}$\x12\x30\n\x07\x63ontent\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x06\xbaH\x03\xc8\x01\x01\"H\n\x13PutTemplateResponse\x12\x31\n\x08template\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.Template\"D\n\x12GetTemplateRequest\x12\x14\n\x03key\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x18\n\x07version\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\"H\n\x13GetTemplateResponse\x12\x31\n\x08template\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.Template\"S\n\x14ListTemplatesRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"d\n\x15ListTemplatesResponse\x12\x32\n\ttemplates\x18\x01 \x03(\x0b\x32\x1f.wayfarer.execution.v1.Template\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xc0\x03\n\x0fTemplateService\x12\x92\x01\n\x0bPutTemplate\x12).wayfarer.execution.v1.PutTemplateRequest\x1a*.wayfarer.execution.v1.PutTemplateResponse\",\x82\xd3\xe4\x93\x02&\x1a\x17/api/v1/templates/{key}:\x01*b\x08template\x12\x8f\x01\n\x0bGetTemplate\x12).wayfarer.execution.v1.GetTemplateRequest\x1a*.wayfarer.execution.v1.GetTemplateResponse\")\x82\xd3\xe4\x93\x02#\x12\x17/api/v1/templates/{key}b\x08template\x12\x85\x01\n\rListTemplates\x12+.wayfarer.execution.v1.ListTemplatesRequest\x1a,.wayfarer.execution.v1.ListTemplatesResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/templatesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,20 +49,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTTEMPLATESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
   _globals['_LISTTEMPLATESREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTTEMPLATESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\364\003'
-  _globals['_TEMPLATE']._serialized_start=164
-  _globals['_TEMPLATE']._serialized_end=316
-  _globals['_PUTTEMPLATEREQUEST']._serialized_start=319
-  _globals['_PUTTEMPLATEREQUEST']._serialized_end=489
-  _globals['_PUTTEMPLATERESPONSE']._serialized_start=491
-  _globals['_PUTTEMPLATERESPONSE']._serialized_end=563
-  _globals['_GETTEMPLATEREQUEST']._serialized_start=565
-  _globals['_GETTEMPLATEREQUEST']._serialized_end=633
-  _globals['_GETTEMPLATERESPONSE']._serialized_start=635
-  _globals['_GETTEMPLATERESPONSE']._serialized_end=707
-  _globals['_LISTTEMPLATESREQUEST']._serialized_start=709
-  _globals['_LISTTEMPLATESREQUEST']._serialized_end=792
-  _globals['_LISTTEMPLATESRESPONSE']._serialized_start=794
-  _globals['_LISTTEMPLATESRESPONSE']._serialized_end=894
-  _globals['_TEMPLATESERVICE']._serialized_start=897
-  _globals['_TEMPLATESERVICE']._serialized_end=1226
+  _globals['_TEMPLATESERVICE'].methods_by_name['PutTemplate']._loaded_options = None
+  _globals['_TEMPLATESERVICE'].methods_by_name['PutTemplate']._serialized_options = b'\202\323\344\223\002&\032\027/api/v1/templates/{key}:\001*b\010template'
+  _globals['_TEMPLATESERVICE'].methods_by_name['GetTemplate']._loaded_options = None
+  _globals['_TEMPLATESERVICE'].methods_by_name['GetTemplate']._serialized_options = b'\202\323\344\223\002#\022\027/api/v1/templates/{key}b\010template'
+  _globals['_TEMPLATESERVICE'].methods_by_name['ListTemplates']._loaded_options = None
+  _globals['_TEMPLATESERVICE'].methods_by_name['ListTemplates']._serialized_options = b'\202\323\344\223\002\023\022\021/api/v1/templates'
+  _globals['_TEMPLATE']._serialized_start=194
+  _globals['_TEMPLATE']._serialized_end=346
+  _globals['_PUTTEMPLATEREQUEST']._serialized_start=349
+  _globals['_PUTTEMPLATEREQUEST']._serialized_end=519
+  _globals['_PUTTEMPLATERESPONSE']._serialized_start=521
+  _globals['_PUTTEMPLATERESPONSE']._serialized_end=593
+  _globals['_GETTEMPLATEREQUEST']._serialized_start=595
+  _globals['_GETTEMPLATEREQUEST']._serialized_end=663
+  _globals['_GETTEMPLATERESPONSE']._serialized_start=665
+  _globals['_GETTEMPLATERESPONSE']._serialized_end=737
+  _globals['_LISTTEMPLATESREQUEST']._serialized_start=739
+  _globals['_LISTTEMPLATESREQUEST']._serialized_end=822
+  _globals['_LISTTEMPLATESRESPONSE']._serialized_start=824
+  _globals['_LISTTEMPLATESRESPONSE']._serialized_end=924
+  _globals['_TEMPLATESERVICE']._serialized_start=927
+  _globals['_TEMPLATESERVICE']._serialized_end=1375
 # @@protoc_insertion_point(module_scope)

@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from wayfarer.execution.v1 import execution_pb2 as wayfarer_dot_execution_dot_v1_dot_execution__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(wayfarer/execution/v1/wait_service.proto\x12\x15wayfarer.execution.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a%wayfarer/execution/v1/execution.proto\"\x86\x02\n\x04Wait\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0c\x65xecution_id\x18\x02 \x01(\t\x12\x13\n\x0bworkflow_id\x18\x03 \x01(\t\x12\x12\n\ncontact_id\x18\x04 \x01(\t\x12\x0f\n\x07step_id\x18\x05 \x01(\t\x12\x0e\n\x06\x61\x64_hoc\x18\x06 \x01(\x08\x12\x0c\n\x04rule\x18\x07 \x01(\t\x12.\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bresume_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x65vent_types\x18\n \x03(\t\x12\x0e\n\x06paused\x18\x0b \x01(\x08\"\x87\x01\n\x11\x43reateWaitRequest\x12\x1e\n\x0c\x65xecution_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x31\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"?\n\x12\x43reateWaitResponse\x12)\n\x04wait\x18\x01 \x01(\x0b\x32\x1b.wayfarer.execution.v1.Wait\"\'\n\x0eGetWaitRequest\x12\x15\n\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18<\"<\n\x0fGetWaitResponse\x12)\n\x04wait\x18\x01 \x01(\x0b\x32\x1b.wayfarer.execution.v1.Wait\"p\n\x10ListWaitsRequest\x12\x1f\n\ncontact_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"X\n\x11ListWaitsResponse\x12*\n\x05waits\x18\x01 \x03(\x0b\x32\x1b.wayfarer.execution.v1.Wait\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"K\n\x11\x43\x61ncelWaitRequest\x12\x15\n\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18<\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"I\n\x12\x43\x61ncelWaitResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\"K\n\x11ResumeWaitRequest\x12\x15\n\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18<\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"I\n\x12ResumeWaitResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution2\xf0\x03\n\x0bWaitService\x12\x61\n\nCreateWait\x12(.wayfarer.execution.v1.CreateWaitRequest\x1a).wayfarer.execution.v1.CreateWaitResponse\x12X\n\x07GetWait\x12%.wayfarer.execution.v1.GetWaitRequest\x1a&.wayfarer.execution.v1.GetWaitResponse\x12^\n\tListWaits\x12\'.wayfarer.execution.v1.ListWaitsRequest\x1a(.wayfarer.execution.v1.ListWaitsResponse\x12\x61\n\nCancelWait\x12(.wayfarer.execution.v1.CancelWaitRequest\x1a).wayfarer.execution.v1.CancelWaitResponse\x12\x61\n\nResumeWait\x12(.wayfarer.execution.v1.ResumeWaitRequest\x1a).wayfarer.execution.v1.ResumeWaitResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(wayfarer/execution/v1/wait_service.proto\x12\x15wayfarer.execution.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a%wayfarer/execution/v1/execution.proto\"\x86\x02\n\x04Wait\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0c\x65xecution_id\x18\x02 \x01(\t\x12\x13\n\x0bworkflow_id\x18\x03 \x01(\t\x12\x12\n\ncontact_id\x18\x04 \x01(\t\x12\x0f\n\x07step_id\x18\x05 \x01(\t\x12\x0e\n\x06\x61\x64_hoc\x18\x06 \x01(\x08\x12\x0c\n\x04rule\x18\x07 \x01(\t\x12.\n\nstart_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bresume_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x65vent_types\x18\n \x03(\t\x12\x0e\n\x06paused\x18\x0b \x01(\x08\"\x87\x01\n\x11\x43reateWaitRequest\x12\x1e\n\x0c\x65xecution_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x31\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12\x1f\n\nrequest_id\x18\x03 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"?\n\x12\x43reateWaitResponse\x12)\n\x04wait\x18\x01 \x01(\x0b\x32\x1b.wayfarer.execution.v1.Wait\"\'\n\x0eGetWaitRequest\x12\x15\n\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18<\"<\n\x0fGetWaitResponse\x12)\n\x04wait\x18\x01 \x01(\x0b\x32\x1b.wayfarer.execution.v1.Wait\"p\n\x10ListWaitsRequest\x12\x1f\n\ncontact_id\x18\x01 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"X\n\x11ListWaitsResponse\x12*\n\x05waits\x18\x01 \x03(\x0b\x32\x1b.wayfarer.execution.v1.Wait\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"K\n\x11\x43\x61ncelWaitRequest\x12\x15\n\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18<\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"I\n\x12\x43\x61ncelWaitResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution\"K\n\x11ResumeWaitRequest\x12\x15\n\x02id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18<\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"I\n\x12ResumeWaitResponse\x12\x33\n\texecution\x18\x01 \x01(\x0b\x32 .wayfarer.execution.v1.Execution2\xbe\x05\n\x0bWaitService\x12\x9b\x01\n\nCreateWait\x12(.wayfarer.execution.v1.CreateWaitRequest\x1a).wayfarer.execution.v1.CreateWaitResponse\"8\x82\xd3\xe4\x93\x02\x32\"\'/api/v1/executions/{execution_id}/waits:\x01*b\x04wait\x12z\n\x07GetWait\x12%.wayfarer.execution.v1.GetWaitRequest\x1a&.wayfarer.execution.v1.GetWaitResponse\" \x82\xd3\xe4\x93\x02\x1a\x12\x12/api/v1/waits/{id}b\x04wait\x12u\n\tListWaits\x12\'.wayfarer.execution.v1.ListWaitsRequest\x1a(.wayfarer.execution.v1.ListWaitsResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/waits\x12\x88\x01\n\nCancelWait\x12(.wayfarer.execution.v1.CancelWaitRequest\x1a).wayfarer.execution.v1.CancelWaitResponse\"%\x82\xd3\xe4\x93\x02\x1f*\x12/api/v1/waits/{id}b\texecution\x12\x92\x01\n\nResumeWait\x12(.wayfarer.execution.v1.ResumeWaitRequest\x1a).wayfarer.execution.v1.ResumeWaitResponse\"/\x82\xd3\xe4\x93\x02)\"\x19/api/v1/waits/{id}/resume:\x01*b\texecutionb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -56,28 +57,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESUMEWAITREQUEST'].fields_by_name['id']._serialized_options = b'\272H\006r\004\020\001\030<'
   _globals['_RESUMEWAITREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_RESUMEWAITREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
-  _globals['_WAIT']._serialized_start=169
-  _globals['_WAIT']._serialized_end=431
-  _globals['_CREATEWAITREQUEST']._serialized_start=434
-  _globals['_CREATEWAITREQUEST']._serialized_end=569
-  _globals['_CREATEWAITRESPONSE']._serialized_start=571
-  _globals['_CREATEWAITRESPONSE']._serialized_end=634
-  _globals['_GETWAITREQUEST']._serialized_start=636
-  _globals['_GETWAITREQUEST']._serialized_end=675
-  _globals['_GETWAITRESPONSE']._serialized_start=677
-  _globals['_GETWAITRESPONSE']._serialized_end=737
-  _globals['_LISTWAITSREQUEST']._serialized_start=739
-  _globals['_LISTWAITSREQUEST']._serialized_end=851
-  _globals['_LISTWAITSRESPONSE']._serialized_start=853
-  _globals['_LISTWAITSRESPONSE']._serialized_end=941
-  _globals['_CANCELWAITREQUEST']._serialized_start=943
-  _globals['_CANCELWAITREQUEST']._serialized_end=1018
-  _globals['_CANCELWAITRESPONSE']._serialized_start=1020
-  _globals['_CANCELWAITRESPONSE']._serialized_end=1093
-  _globals['_RESUMEWAITREQUEST']._serialized_start=1095
-  _globals['_RESUMEWAITREQUEST']._serialized_end=1170
-  _globals['_RESUMEWAITRESPONSE']._serialized_start=1172
-  _globals['_RESUMEWAITRESPONSE']._serialized_end=1245
-  _globals['_WAITSERVICE']._serialized_start=1248
-  _globals['_WAITSERVICE']._serialized_end=1744
+  _globals['_WAITSERVICE'].methods_by_name['CreateWait']._loaded_options = None
+  _globals['_WAITSERVICE'].methods_by_name['CreateWait']._serialized_options = b'\202\323\344\223\0022\"\'/api/v1/executions/{execution_id}/waits:\001*b\004wait'
+  _globals['_WAITSERVICE'].methods_by_name['GetWait']._loaded_options = None
+  _globals['_WAITSERVICE'].methods_by_name['GetWait']._serialized_options = b'\202\323\344\223\002\032\022\022/api/v1/waits/{id}b\004wait'
+  _globals['_WAITSERVICE'].methods_by_name['ListWaits']._loaded_options = None
+  _globals['_WAITSERVICE'].methods_by_name['ListWaits']._serialized_options = b'\202\323\344\223\002\017\022\r/api/v1/waits'
+  _globals['_WAITSERVICE'].methods_by_name['CancelWait']._loaded_options = None
+  _globals['_WAITSERVICE'].methods_by_name['CancelWait']._serialized_options = b'\202\323\344\223\002\037*\022/api/v1/waits/{id}b\texecution'
+  _globals['_WAITSERVICE'].methods_by_name['ResumeWait']._loaded_options = None
+  _globals['_WAITSERVICE'].methods_by_name['ResumeWait']._serialized_options = b'\202\323\344\223\002)\"\031/api/v1/waits/{id}/resume:\001*b\texecution'
+  _globals['_WAIT']._serialized_start=199
+  _globals['_WAIT']._serialized_end=461
+  _globals['_CREATEWAITREQUEST']._serialized_start=464
+  _globals['_CREATEWAITREQUEST']._serialized_end=599
+  _globals['_CREATEWAITRESPONSE']._serialized_start=601
+  _globals['_CREATEWAITRESPONSE']._serialized_end=664
+  _globals['_GETWAITREQUEST']._serialized_start=666
+  _globals['_GETWAITREQUEST']._serialized_end=705
+  _globals['_GETWAITRESPONSE']._serialized_start=707
+  _globals['_GETWAITRESPONSE']._serialized_end=767
+  _globals['_LISTWAITSREQUEST']._serialized_start=769
+  _globals['_LISTWAITSREQUEST']._serialized_end=881
+  _globals['_LISTWAITSRESPONSE']._serialized_start=883
+  _globals['_LISTWAITSRESPONSE']._serialized_end=971
+  _globals['_CANCELWAITREQUEST']._serialized_start=973
+  _globals['_CANCELWAITREQUEST']._serialized_end=1048
+  _globals['_CANCELWAITRESPONSE']._serialized_start=1050
+  _globals['_CANCELWAITRESPONSE']._serialized_end=1123
+  _globals['_RESUMEWAITREQUEST']._serialized_start=1125
+  _globals['_RESUMEWAITREQUEST']._serialized_end=1200
+  _globals['_RESUMEWAITRESPONSE']._serialized_start=1202
+  _globals['_RESUMEWAITRESPONSE']._serialized_end=1275
+  _globals['_WAITSERVICE']._serialized_start=1278
+  _globals['_WAITSERVICE']._serialized_end=1980
 # @@protoc_insertion_point(module_scope)

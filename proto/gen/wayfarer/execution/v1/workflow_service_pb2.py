@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from wayfarer.action.v1 import action_pb2 as wayfarer_dot_action_dot_v1_dot_action__pb2
 from wayfarer.execution.v1 import workflow_pb2 as wayfarer_dot_execution_dot_v1_dot_workflow__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,wayfarer/execution/v1/workflow_service.proto\x12\x15wayfarer.execution.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fwayfarer/action/v1/action.proto\x1a$wayfarer/execution/v1/workflow.proto\"~\n\x14\x41pplyWorkflowRequest\x12\x1d\n\x08\x64ocument\x18\x01 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01(\x80\x80@\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\x12\x0f\n\x07publish\x18\x03 \x01(\x08\x12\x1f\n\nrequest_id\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"[\n\x15\x41pplyWorkflowResponse\x12\x31\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.Workflow\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"B\n\x12GetWorkflowRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x0f\n\x07version\x18\x02 \x01(\r\"H\n\x13GetWorkflowResponse\x12\x31\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.Workflow\"\x94\x01\n\x14ListWorkflowsRequest\x12?\n\x06status\x18\x01 \x01(\x0e\x32%.wayfarer.execution.v1.WorkflowStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"d\n\x15ListWorkflowsResponse\x12\x32\n\tworkflows\x18\x01 \x03(\x0b\x32\x1f.wayfarer.execution.v1.Workflow\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"V\n\x16PublishWorkflowRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"L\n\x17PublishWorkflowResponse\x12\x31\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.Workflow\"T\n\x14PauseWorkflowRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"J\n\x15PauseWorkflowResponse\x12\x31\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.Workflow\"U\n\x15ResumeWorkflowRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"K\n\x16ResumeWorkflowResponse\x12\x31\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.Workflow\"\x96\x01\n\x16\x41rchiveWorkflowRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12>\n\non_running\x18\x03 \x01(\x0e\x32 .wayfarer.execution.v1.OnRunningB\x08\xbaH\x05\x82\x01\x02\x10\x01\"g\n\x17\x41rchiveWorkflowResponse\x12\x31\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.Workflow\x12\x19\n\x11\x62ulk_operation_id\x18\x02 \x01(\t\"H\n\x18GetWorkflowCountsRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x0f\n\x07version\x18\x02 \x01(\r\"M\n\x19GetWorkflowCountsResponse\x12\x30\n\x06\x63ounts\x18\x01 \x03(\x0b\x32 .wayfarer.execution.v1.StepCount\"m\n\tStepCount\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0f\n\x07step_id\x18\x02 \x01(\t\x12\x0f\n\x07\x65ntered\x18\x03 \x01(\x03\x12\x0c\n\x04\x64one\x18\x04 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x05 \x01(\x03\x12\x0f\n\x07waiting\x18\x06 \x01(\x03\"\x18\n\x16ListActionTypesRequest\"O\n\x17ListActionTypesResponse\x12\x34\n\x0c\x61\x63tion_types\x18\x01 \x03(\x0b\x32\x1e.wayfarer.action.v1.ActionType*T\n\tOnRunning\x12\x1a\n\x16ON_RUNNING_UNSPECIFIED\x10\x00\x12\x14\n\x10ON_RUNNING_DRAIN\x10\x01\x12\x15\n\x11ON_RUNNING_CANCEL\x10\x02\x32\xf8\x07\n\x0fWorkflowService\x12j\n\rApplyWorkflow\x12+.wayfarer.execution.v1.ApplyWorkflowRequest\x1a,.wayfarer.execution.v1.ApplyWorkflowResponse\x12\x64\n\x0bGetWorkflow\x12).wayfarer.execution.v1.GetWorkflowRequest\x1a*.wayfarer.execution.v1.GetWorkflowResponse\x12j\n\rListWorkflows\x12+.wayfarer.execution.v1.ListWorkflowsRequest\x1a,.wayfarer.execution.v1.ListWorkflowsResponse\x12p\n\x0fPublishWorkflow\x12-.wayfarer.execution.v1.PublishWorkflowRequest\x1a..wayfarer.execution.v1.PublishWorkflowResponse\x12j\n\rPauseWorkflow\x12+.wayfarer.execution.v1.PauseWorkflowRequest\x1a,.wayfarer.execution.v1.PauseWorkflowResponse\x12m\n\x0eResumeWorkflow\x12,.wayfarer.execution.v1.ResumeWorkflowRequest\x1a-.wayfarer.execution.v1.ResumeWorkflowResponse\x12p\n\x0f\x41rchiveWorkflow\x12-.wayfarer.execution.v1.ArchiveWorkflowRequest\x1a..wayfarer.execution.v1.ArchiveWorkflowResponse\x12v\n\x11GetWorkflowCounts\x12/.wayfarer.execution.v1.GetWorkflowCountsRequest\x1a\x30.wayfarer.execution.v1.GetWorkflowCountsResponse\x12p\n\x0fListActionTypes\x12-.wayfarer.execution.v1.ListActionTypesRequest\x1a..wayfarer.execution.v1.ListActionTypesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,wayfarer/execution/v1/workflow_service.proto\x12\x15wayfarer.execution.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fwayfarer/action/v1/action.proto\x1a$wayfarer/execution/v1/workflow.proto\"~\n\x14\x41pplyWorkflowRequest\x12\x1d\n\x08\x64ocument\x18\x01 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01(\x80\x80@\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\x12\x0f\n\x07publish\x18\x03 \x01(\x08\x12\x1f\n\nrequest_id\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"[\n\x15\x41pplyWorkflowResponse\x12\x31\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.Workflow\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"B\n\x12GetWorkflowRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x0f\n\x07version\x18\x02 \x01(\r\"H\n\x13GetWorkflowResponse\x12\x31\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.Workflow\"\x94\x01\n\x14ListWorkflowsRequest\x12?\n\x06status\x18\x01 \x01(\x0e\x32%.wayfarer.execution.v1.WorkflowStatusB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"d\n\x15ListWorkflowsResponse\x12\x32\n\tworkflows\x18\x01 \x03(\x0b\x32\x1f.wayfarer.execution.v1.Workflow\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"V\n\x16PublishWorkflowRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"L\n\x17PublishWorkflowResponse\x12\x31\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.Workflow\"T\n\x14PauseWorkflowRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"J\n\x15PauseWorkflowResponse\x12\x31\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.Workflow\"U\n\x15ResumeWorkflowRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\"K\n\x16ResumeWorkflowResponse\x12\x31\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.Workflow\"\x96\x01\n\x16\x41rchiveWorkflowRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1f\n\nrequest_id\x18\x02 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01\x12>\n\non_running\x18\x03 \x01(\x0e\x32 .wayfarer.execution.v1.OnRunningB\x08\xbaH\x05\x82\x01\x02\x10\x01\"g\n\x17\x41rchiveWorkflowResponse\x12\x31\n\x08workflow\x18\x01 \x01(\x0b\x32\x1f.wayfarer.execution.v1.Workflow\x12\x19\n\x11\x62ulk_operation_id\x18\x02 \x01(\t\"U\n\x18GetWorkflowCountsRequest\x12\x1b\n\x08workflow\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x1c\n\x07version\x18\x02 \x01(\rB\x0b\xbaH\x08*\x06\x18\xff\xff\xff\xff\x07\"M\n\x19GetWorkflowCountsResponse\x12\x30\n\x06\x63ounts\x18\x01 \x03(\x0b\x32 .wayfarer.execution.v1.StepCount\"m\n\tStepCount\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0f\n\x07step_id\x18\x02 \x01(\t\x12\x0f\n\x07\x65ntered\x18\x03 \x01(\x03\x12\x0c\n\x04\x64one\x18\x04 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x05 \x01(\x03\x12\x0f\n\x07waiting\x18\x06 \x01(\x03\"\x18\n\x16ListActionTypesRequest\"O\n\x17ListActionTypesResponse\x12\x34\n\x0c\x61\x63tion_types\x18\x01 \x03(\x0b\x32\x1e.wayfarer.action.v1.ActionType*T\n\tOnRunning\x12\x1a\n\x16ON_RUNNING_UNSPECIFIED\x10\x00\x12\x14\n\x10ON_RUNNING_DRAIN\x10\x01\x12\x15\n\x11ON_RUNNING_CANCEL\x10\x02\x32\x94\x0b\n\x0fWorkflowService\x12\x88\x01\n\rApplyWorkflow\x12+.wayfarer.execution.v1.ApplyWorkflowRequest\x1a,.wayfarer.execution.v1.ApplyWorkflowResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\"\x11/api/v1/workflows:\x01*\x12\x94\x01\n\x0bGetWorkflow\x12).wayfarer.execution.v1.GetWorkflowRequest\x1a*.wayfarer.execution.v1.GetWorkflowResponse\".\x82\xd3\xe4\x93\x02(\x12\x1c/api/v1/workflows/{workflow}b\x08workflow\x12\x85\x01\n\rListWorkflows\x12+.wayfarer.execution.v1.ListWorkflowsRequest\x1a,.wayfarer.execution.v1.ListWorkflowsResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/api/v1/workflows\x12\xab\x01\n\x0fPublishWorkflow\x12-.wayfarer.execution.v1.PublishWorkflowRequest\x1a..wayfarer.execution.v1.PublishWorkflowResponse\"9\x82\xd3\xe4\x93\x02\x33\"$/api/v1/workflows/{workflow}/publish:\x01*b\x08workflow\x12\xa3\x01\n\rPauseWorkflow\x12+.wayfarer.execution.v1.PauseWorkflowRequest\x1a,.wayfarer.execution.v1.PauseWorkflowResponse\"7\x82\xd3\xe4\x93\x02\x31\"\"/api/v1/workflows/{workflow}/pause:\x01*b\x08workflow\x12\xa7\x01\n\x0eResumeWorkflow\x12,.wayfarer.execution.v1.ResumeWorkflowRequest\x1a-.wayfarer.execution.v1.ResumeWorkflowResponse\"8\x82\xd3\xe4\x93\x02\x32\"#/api/v1/workflows/{workflow}/resume:\x01*b\x08workflow\x12\xa1\x01\n\x0f\x41rchiveWorkflow\x12-.wayfarer.execution.v1.ArchiveWorkflowRequest\x1a..wayfarer.execution.v1.ArchiveWorkflowResponse\"/\x82\xd3\xe4\x93\x02)\"$/api/v1/workflows/{workflow}/archive:\x01*\x12\xa3\x01\n\x11GetWorkflowCounts\x12/.wayfarer.execution.v1.GetWorkflowCountsRequest\x1a\x30.wayfarer.execution.v1.GetWorkflowCountsResponse\"+\x82\xd3\xe4\x93\x02%\x12#/api/v1/workflows/{workflow}/counts\x12\x8e\x01\n\x0fListActionTypes\x12-.wayfarer.execution.v1.ListActionTypesRequest\x1a..wayfarer.execution.v1.ListActionTypesResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/action-typesb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -66,46 +67,66 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ARCHIVEWORKFLOWREQUEST'].fields_by_name['on_running']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_GETWORKFLOWCOUNTSREQUEST'].fields_by_name['workflow']._loaded_options = None
   _globals['_GETWORKFLOWCOUNTSREQUEST'].fields_by_name['workflow']._serialized_options = b'\272H\006r\004\020\001\030d'
-  _globals['_ONRUNNING']._serialized_start=1908
-  _globals['_ONRUNNING']._serialized_end=1992
-  _globals['_APPLYWORKFLOWREQUEST']._serialized_start=171
-  _globals['_APPLYWORKFLOWREQUEST']._serialized_end=297
-  _globals['_APPLYWORKFLOWRESPONSE']._serialized_start=299
-  _globals['_APPLYWORKFLOWRESPONSE']._serialized_end=390
-  _globals['_GETWORKFLOWREQUEST']._serialized_start=392
-  _globals['_GETWORKFLOWREQUEST']._serialized_end=458
-  _globals['_GETWORKFLOWRESPONSE']._serialized_start=460
-  _globals['_GETWORKFLOWRESPONSE']._serialized_end=532
-  _globals['_LISTWORKFLOWSREQUEST']._serialized_start=535
-  _globals['_LISTWORKFLOWSREQUEST']._serialized_end=683
-  _globals['_LISTWORKFLOWSRESPONSE']._serialized_start=685
-  _globals['_LISTWORKFLOWSRESPONSE']._serialized_end=785
-  _globals['_PUBLISHWORKFLOWREQUEST']._serialized_start=787
-  _globals['_PUBLISHWORKFLOWREQUEST']._serialized_end=873
-  _globals['_PUBLISHWORKFLOWRESPONSE']._serialized_start=875
-  _globals['_PUBLISHWORKFLOWRESPONSE']._serialized_end=951
-  _globals['_PAUSEWORKFLOWREQUEST']._serialized_start=953
-  _globals['_PAUSEWORKFLOWREQUEST']._serialized_end=1037
-  _globals['_PAUSEWORKFLOWRESPONSE']._serialized_start=1039
-  _globals['_PAUSEWORKFLOWRESPONSE']._serialized_end=1113
-  _globals['_RESUMEWORKFLOWREQUEST']._serialized_start=1115
-  _globals['_RESUMEWORKFLOWREQUEST']._serialized_end=1200
-  _globals['_RESUMEWORKFLOWRESPONSE']._serialized_start=1202
-  _globals['_RESUMEWORKFLOWRESPONSE']._serialized_end=1277
-  _globals['_ARCHIVEWORKFLOWREQUEST']._serialized_start=1280
-  _globals['_ARCHIVEWORKFLOWREQUEST']._serialized_end=1430
-  _globals['_ARCHIVEWORKFLOWRESPONSE']._serialized_start=1432
-  _globals['_ARCHIVEWORKFLOWRESPONSE']._serialized_end=1535
-  _globals['_GETWORKFLOWCOUNTSREQUEST']._serialized_start=1537
-  _globals['_GETWORKFLOWCOUNTSREQUEST']._serialized_end=1609
-  _globals['_GETWORKFLOWCOUNTSRESPONSE']._serialized_start=1611
-  _globals['_GETWORKFLOWCOUNTSRESPONSE']._serialized_end=1688
-  _globals['_STEPCOUNT']._serialized_start=1690
-  _globals['_STEPCOUNT']._serialized_end=1799
-  _globals['_LISTACTIONTYPESREQUEST']._serialized_start=1801
-  _globals['_LISTACTIONTYPESREQUEST']._serialized_end=1825
-  _globals['_LISTACTIONTYPESRESPONSE']._serialized_start=1827
-  _globals['_LISTACTIONTYPESRESPONSE']._serialized_end=1906
-  _globals['_WORKFLOWSERVICE']._serialized_start=1995
-  _globals['_WORKFLOWSERVICE']._serialized_end=3011
+  _globals['_GETWORKFLOWCOUNTSREQUEST'].fields_by_name['version']._loaded_options = None
+  _globals['_GETWORKFLOWCOUNTSREQUEST'].fields_by_name['version']._serialized_options = b'\272H\010*\006\030\377\377\377\377\007'
+  _globals['_WORKFLOWSERVICE'].methods_by_name['ApplyWorkflow']._loaded_options = None
+  _globals['_WORKFLOWSERVICE'].methods_by_name['ApplyWorkflow']._serialized_options = b'\202\323\344\223\002\026\"\021/api/v1/workflows:\001*'
+  _globals['_WORKFLOWSERVICE'].methods_by_name['GetWorkflow']._loaded_options = None
+  _globals['_WORKFLOWSERVICE'].methods_by_name['GetWorkflow']._serialized_options = b'\202\323\344\223\002(\022\034/api/v1/workflows/{workflow}b\010workflow'
+  _globals['_WORKFLOWSERVICE'].methods_by_name['ListWorkflows']._loaded_options = None
+  _globals['_WORKFLOWSERVICE'].methods_by_name['ListWorkflows']._serialized_options = b'\202\323\344\223\002\023\022\021/api/v1/workflows'
+  _globals['_WORKFLOWSERVICE'].methods_by_name['PublishWorkflow']._loaded_options = None
+  _globals['_WORKFLOWSERVICE'].methods_by_name['PublishWorkflow']._serialized_options = b'\202\323\344\223\0023\"$/api/v1/workflows/{workflow}/publish:\001*b\010workflow'
+  _globals['_WORKFLOWSERVICE'].methods_by_name['PauseWorkflow']._loaded_options = None
+  _globals['_WORKFLOWSERVICE'].methods_by_name['PauseWorkflow']._serialized_options = b'\202\323\344\223\0021\"\"/api/v1/workflows/{workflow}/pause:\001*b\010workflow'
+  _globals['_WORKFLOWSERVICE'].methods_by_name['ResumeWorkflow']._loaded_options = None
+  _globals['_WORKFLOWSERVICE'].methods_by_name['ResumeWorkflow']._serialized_options = b'\202\323\344\223\0022\"#/api/v1/workflows/{workflow}/resume:\001*b\010workflow'
+  _globals['_WORKFLOWSERVICE'].methods_by_name['ArchiveWorkflow']._loaded_options = None
+  _globals['_WORKFLOWSERVICE'].methods_by_name['ArchiveWorkflow']._serialized_options = b'\202\323\344\223\002)\"$/api/v1/workflows/{workflow}/archive:\001*'
+  _globals['_WORKFLOWSERVICE'].methods_by_name['GetWorkflowCounts']._loaded_options = None
+  _globals['_WORKFLOWSERVICE'].methods_by_name['GetWorkflowCounts']._serialized_options = b'\202\323\344\223\002%\022#/api/v1/workflows/{workflow}/counts'
+  _globals['_WORKFLOWSERVICE'].methods_by_name['ListActionTypes']._loaded_options = None
+  _globals['_WORKFLOWSERVICE'].methods_by_name['ListActionTypes']._serialized_options = b'\202\323\344\223\002\026\022\024/api/v1/action-types'
+  _globals['_ONRUNNING']._serialized_start=1951
+  _globals['_ONRUNNING']._serialized_end=2035
+  _globals['_APPLYWORKFLOWREQUEST']._serialized_start=201
+  _globals['_APPLYWORKFLOWREQUEST']._serialized_end=327
+  _globals['_APPLYWORKFLOWRESPONSE']._serialized_start=329
+  _globals['_APPLYWORKFLOWRESPONSE']._serialized_end=420
+  _globals['_GETWORKFLOWREQUEST']._serialized_start=422
+  _globals['_GETWORKFLOWREQUEST']._serialized_end=488
+  _globals['_GETWORKFLOWRESPONSE']._serialized_start=490
+  _globals['_GETWORKFLOWRESPONSE']._serialized_end=562
+  _globals['_LISTWORKFLOWSREQUEST']._serialized_start=565
+  _globals['_LISTWORKFLOWSREQUEST']._serialized_end=713
+  _globals['_LISTWORKFLOWSRESPONSE']._serialized_start=715
+  _globals['_LISTWORKFLOWSRESPONSE']._serialized_end=815
+  _globals['_PUBLISHWORKFLOWREQUEST']._serialized_start=817
+  _globals['_PUBLISHWORKFLOWREQUEST']._serialized_end=903
+  _globals['_PUBLISHWORKFLOWRESPONSE']._serialized_start=905
+  _globals['_PUBLISHWORKFLOWRESPONSE']._serialized_end=981
+  _globals['_PAUSEWORKFLOWREQUEST']._serialized_start=983
+  _globals['_PAUSEWORKFLOWREQUEST']._serialized_end=1067
+  _globals['_PAUSEWORKFLOWRESPONSE']._serialized_start=1069
+  _globals['_PAUSEWORKFLOWRESPONSE']._serialized_end=1143
+  _globals['_RESUMEWORKFLOWREQUEST']._serialized_start=1145
+  _globals['_RESUMEWORKFLOWREQUEST']._serialized_end=1230
+  _globals['_RESUMEWORKFLOWRESPONSE']._serialized_start=1232
+  _globals['_RESUMEWORKFLOWRESPONSE']._serialized_end=1307
+  _globals['_ARCHIVEWORKFLOWREQUEST']._serialized_start=1310
+  _globals['_ARCHIVEWORKFLOWREQUEST']._serialized_end=1460
+  _globals['_ARCHIVEWORKFLOWRESPONSE']._serialized_start=1462
+  _globals['_ARCHIVEWORKFLOWRESPONSE']._serialized_end=1565
+  _globals['_GETWORKFLOWCOUNTSREQUEST']._serialized_start=1567
+  _globals['_GETWORKFLOWCOUNTSREQUEST']._serialized_end=1652
+  _globals['_GETWORKFLOWCOUNTSRESPONSE']._serialized_start=1654
+  _globals['_GETWORKFLOWCOUNTSRESPONSE']._serialized_end=1731
+  _globals['_STEPCOUNT']._serialized_start=1733
+  _globals['_STEPCOUNT']._serialized_end=1842
+  _globals['_LISTACTIONTYPESREQUEST']._serialized_start=1844
+  _globals['_LISTACTIONTYPESREQUEST']._serialized_end=1868
+  _globals['_LISTACTIONTYPESRESPONSE']._serialized_start=1870
+  _globals['_LISTACTIONTYPESRESPONSE']._serialized_end=1949
+  _globals['_WORKFLOWSERVICE']._serialized_start=2038
+  _globals['_WORKFLOWSERVICE']._serialized_end=3466
 # @@protoc_insertion_point(module_scope)

@@ -1,0 +1,1 @@
+"""Runs that throw generated requests at a running stack; not part of `make test`."""
