@@ -26,12 +26,13 @@ _PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 class Refused(Exception):
     """The API refused or could not be reached; `lines` say why, first the message.
 
-    `passing` if the same call may well be answered the next time.
+    `reason` is the API's own, if it gave one; `passing` if the same call may well be answered the next time.
     """
 
-    def __init__(self, lines: list[str], *, passing: bool = False) -> None:
+    def __init__(self, lines: list[str], *, reason: str = "", passing: bool = False) -> None:
         super().__init__(lines[0])
         self.lines = lines
+        self.reason = reason
         self.passing = passing
 
 
@@ -125,4 +126,4 @@ def refused(error: Any) -> Refused:
         )
     if omitted := info.metadata.get("violations_omitted"):
         lines.append(f"  … and {omitted} more")
-    return Refused(lines, passing=code in _PASSING)
+    return Refused(lines, reason=info.reason, passing=code in _PASSING)

@@ -77,12 +77,10 @@ def receipt(
     as_json: opt.Json = False,
 ) -> None:
     """Show one event, and what became of it."""
-    from wayfarer.event.v1 import event_service_pb2 as pb
-
     from services.cli import render
 
     with api_session() as api:
-        found = api.call(api.events.GetEvent, pb.GetEventRequest(**_named(event))).event
+        found = _found(api, event)
     if as_json:
         typer.echo(render.as_json(found))
         return
@@ -196,8 +194,17 @@ def _print_consequences(consequences: Sequence["event_pb2.Consequence"]) -> None
         typer.echo("  nothing waited for it")
 
 
-def _named(event: str) -> dict[str, str]:
+def _found(api: "Api", name: str) -> "event_pb2.Event":
+    """The event of this id: ours, else the sender's, which may look like ours. Raises Refused."""
+    from wayfarer.event.v1 import event_service_pb2 as pb
+
+    from services.cli.connection import Refused
+
     try:
-        return {"id": str(UUID(event))}
-    except ValueError:
-        return {"source_id": event}
+        answer = api.call(api.events.GetEvent, pb.GetEventRequest(id=str(UUID(name))))
+    except (ValueError, Refused) as error:
+        if isinstance(error, Refused) and error.reason != "EVENT_NOT_FOUND":
+            raise
+        answer = api.call(api.events.GetEvent, pb.GetEventRequest(source_id=name))
+    found: event_pb2.Event = answer.event
+    return found

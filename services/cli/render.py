@@ -94,7 +94,9 @@ def length(of: timedelta) -> str:
 def failure(error: failure_pb2.Failure) -> str:
     """An error in one line."""
     kind = failure_pb2.ErrorClass.Name(error.error_class).removeprefix("ERROR_CLASS_").lower()
-    return f"{kind} · {error.provider} {error.code}: {error.message}"
+    told = f"{kind} · {error.provider} {error.code}: {error.message}"
+    # A provider's words are not ours: no line breaks, nothing that a terminal would obey.
+    return "".join(letter if letter.isprintable() else " " for letter in told)
 
 
 def as_json(message: Message) -> str:

@@ -165,8 +165,11 @@ async def test_a_contacts_past_and_present_are_shown_with_what_was_refused(cli: 
     (contact,) = await _contacts(cli, ["co-1"], key)
     first = await cli("events", "publish", "co-1", signed, "--id", "co-first")
     assert "STARTED" in first.out
-    again = await cli("events", "publish", "co-1", signed)
+    own_id = str(uuid4())
+    again = await cli("events", "publish", "co-1", signed, "--id", own_id)
     assert "BLOCKED" in again.out
+    assert "BLOCKED" in (await cli("events", "receipt", own_id)).out
+    assert "EVENT_NOT_FOUND" in (await cli("events", "receipt", str(uuid4()))).err
     receipt = (await cli("events", "receipt", "co-first", "--json")).json()
     assert [one["kind"] for one in receipt["consequences"]] == ["STARTED"]
     assert "STARTED" in (await cli("events", "receipt", receipt["id"])).out

@@ -45,6 +45,11 @@ def test_lengths_are_told_in_two_units(seconds: float, told: str) -> None:
     assert render.length(timedelta(seconds=seconds)) == told
 
 
+def test_a_providers_words_stay_in_one_line_and_command_no_terminal() -> None:
+    error = failure_pb2.Failure(error_class=failure_pb2.ERROR_CLASS_NETWORK, code="C", message="a\nb\x1b[2Jc")
+    assert render.failure(error) == "network ·  C: a b [2Jc"
+
+
 def test_a_sparkline_tells_little_from_nothing() -> None:
     assert sparkline([0, 1, 50, 100]) == "▁▂▅█"
     assert sparkline([0, 0]) == "▁▁"
