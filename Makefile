@@ -98,6 +98,10 @@ bench-plots: $(VENV)/.dev ## draw build/scale.json into docs/ (installs matplotl
 		$(BIN)/python -m pip install -q --require-hashes -r requirements/bench.txt
 	@$(BIN)/python -m tests.load.plots
 
+.PHONY: bench-peers
+bench-peers: $(VENV)/.dev ## the same job on DBOS, Temporal, Celery, ARQ and plain SQLAlchemy (ARGS="--only plain,wayfarer")
+	@$(BIN)/python -m tests.load.peers $(ARGS)
+
 # buf sees its workspace alone; the annotations' protos are lent to it from their package, and not kept.
 GOOGLEAPIS := proto/third_party/googleapis/google/api/annotations.proto
 $(GOOGLEAPIS): $(VENV)/.dev
@@ -147,6 +151,8 @@ requirements: $(VENV)/.bootstrap ## pin requirements/*.in anew, with hashes
 		--python-version 3.11 --universal -o dev.txt dev.in
 	cd requirements && for f in runtime bootstrap bench envoy; do ../$(BIN)/uv pip compile -q --generate-hashes --no-header \
 		--no-annotate --python-version 3.11 --universal -c dev.txt -o $$f.txt $$f.in; done
+	cd requirements/peers && for f in *.in; do ../../$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header \
+		--no-annotate --python-version 3.11 --universal -o $${f%.in}.txt $$f; done
 
 .PHONY: clean
 clean: ## remove the virtual environment and caches

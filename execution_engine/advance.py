@@ -101,6 +101,8 @@ class _Mover(Walk):
     def _heed(self) -> None:
         """What was asked meanwhile also holds for a run that comes to rest by itself."""
         run = self.run
+        if not run.attempt_open:
+            self._was_told()  # of an attempt that has ended: left behind, it would have a resume not wait
         end = first(run.signals, SignalKind.END)
         if end is not None and not run.attempt_open:
             self.outside(end)

@@ -44,8 +44,8 @@ _SHARED = (
 class Filter:
     """What a list shows; None for any. `before` is the last id of the page before.
 
-    `reason`, `error_class` and `places` (version and position of the step) look at the hot table only: no
-    index serves them, and the history has no end.
+    `reason`, `error_class`, `version` and `places` (version and position of the step) look at the hot table
+    only: no index serves them, and the history has no end.
     """
 
     workflow_id: UUID | None = None
@@ -57,11 +57,13 @@ class Filter:
     reason: str = ""
     error_class: ErrorClass | None = None
     places: Sequence[tuple[int, int]] | None = None
+    version: int = 0
 
     @property
     def only_hot(self) -> bool:
         """Whether the history is left out."""
-        return bool(self.reason) or self.error_class is not None or self.places is not None
+        narrowed = self.error_class is not None or self.places is not None
+        return narrowed or bool(self.reason) or bool(self.version)
 
 
 async def get(connection: asyncpg.Connection, account_id: int, execution_id: UUID) -> ExecutionView:
@@ -114,6 +116,8 @@ def _narrowed(chosen: Filter) -> list[sa.ColumnElement[bool]]:
     if chosen.error_class is not None:
         number = sa.cast(sa.cast(execution.c.failure, JSONB).op("->>")("class"), sa.Integer)
         where.append(number == int(chosen.error_class))
+    if chosen.version:
+        where.append(execution.c.version == chosen.version)
     if chosen.places is not None:
         here = [
             sa.and_(execution.c.version == version, execution.c.step == step)

@@ -9,21 +9,31 @@ from typing import Any, cast
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
+from wayfarer.crm.v1.consent_service_pb2_grpc import ConsentServiceStub
 from wayfarer.crm.v1.contact_service_pb2_grpc import ContactServiceStub
 from wayfarer.event.v1.event_service_pb2_grpc import EventServiceStub
+from wayfarer.execution.v1.bulk_service_pb2_grpc import BulkServiceStub
 from wayfarer.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
+from wayfarer.execution.v1.overview_service_pb2_grpc import OverviewServiceStub
+from wayfarer.execution.v1.wait_service_pb2_grpc import WaitServiceStub
 from wayfarer.execution.v1.workflow_service_pb2_grpc import WorkflowServiceStub
 
 TIMEOUT_S = 15.0
 _MESSAGE_BYTES = 16 * 1024 * 1024
+_PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 class Refused(Exception):
-    """The API refused or could not be reached; `lines` say why, first the message."""
+    """The API refused or could not be reached; `lines` say why, first the message.
 
-    def __init__(self, lines: list[str]) -> None:
+    `reason` is the API's own, if it gave one; `passing` if the same call may well be answered the next time.
+    """
+
+    def __init__(self, lines: list[str], *, reason: str = "", passing: bool = False) -> None:
         super().__init__(lines[0])
         self.lines = lines
+        self.reason = reason
+        self.passing = passing
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +44,10 @@ class Api:
     workflows: WorkflowServiceStub
     contacts: ContactServiceStub
     events: EventServiceStub
+    bulk: BulkServiceStub
+    consents: ConsentServiceStub
+    overview: OverviewServiceStub
+    waits: WaitServiceStub
     metadata: tuple[tuple[str, str], ...]
 
     def call(self, method: Any, request: Any, timeout_s: float = TIMEOUT_S) -> Any:
@@ -82,6 +96,10 @@ def connect(address: str = "", key: str = "") -> Iterator[Api]:
             WorkflowServiceStub(plain),
             ContactServiceStub(plain),
             EventServiceStub(plain),
+            BulkServiceStub(plain),
+            ConsentServiceStub(plain),
+            OverviewServiceStub(plain),
+            WaitServiceStub(plain),
             (("authorization", f"Bearer {key}"),),
         )
 
@@ -97,9 +115,15 @@ def refused(error: Any) -> Refused:
         detail.Unpack(info)
         detail.Unpack(request)
     if code is grpc.StatusCode.UNAVAILABLE and not info.reason:
-        return Refused([f"the API cannot be reached ({message})", "start the local stack with `wayfarer up`"])
+        return Refused(
+            [f"the API cannot be reached ({message})", "start the local stack with `wayfarer up`"],
+            passing=True,
+        )
     lines = [f"{message} [{info.reason or code.name}]"]
-    lines += [f"  {v.field}: {v.description} ({v.reason})" for v in request.field_violations]
+    for fault in request.field_violations:
+        lines.append(
+            f"  {fault.field}: {fault.description.removeprefix(f'{fault.field}: ')} ({fault.reason})"
+        )
     if omitted := info.metadata.get("violations_omitted"):
         lines.append(f"  … and {omitted} more")
-    return Refused(lines)
+    return Refused(lines, reason=info.reason, passing=code in _PASSING)

@@ -2,18 +2,18 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
-from types import MappingProxyType
-from typing import Any
+import re
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, cast
 
 from google.protobuf import json_format
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from wayfarer.action.v1 import action_pb2
 from wayfarer.common.v1 import failure_pb2
 from wayfarer.execution.v1 import execution_pb2 as pb
 from wayfarer.execution.v1 import execution_service_pb2, workflow_pb2
@@ -28,21 +28,10 @@ _COLORS = {
     "CANCELLED": "dim",
 }
 _MASKED = "[redacted]"
+_CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_LONG = (FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64)
 _FILE_COLUMNS = 160
-_SHORT_NAMES: Mapping[str, str] = MappingProxyType(
-    {
-        value.name: value.name.removeprefix(prefix)
-        for prefix, enum in (
-            ("EXECUTION_STATUS_", pb.ExecutionStatus),
-            ("BLOCKED_ON_", pb.BlockedOn),
-            ("PRIORITY_", pb.Priority),
-            ("WORKFLOW_STATUS_", workflow_pb2.WorkflowStatus),
-            ("ERROR_CLASS_", failure_pb2.ErrorClass),
-            ("DELIVERY_CLASS_", action_pb2.DeliveryClass),
-        )
-        for value in enum.DESCRIPTOR.values
-    }
-)
+_ID_WIDTH = 36
 
 
 def status(execution: pb.Execution) -> str:
@@ -60,10 +49,19 @@ def workflow_status(workflow: workflow_pb2.Workflow) -> str:
     return workflow_pb2.WorkflowStatus.Name(workflow.status).removeprefix("WORKFLOW_STATUS_")
 
 
+def literal(text: str) -> str:
+    """Text that is shown as it is, even if it looks like markup."""
+    return escape(text)
+
+
+def color(name: str) -> str:
+    """The color of a status."""
+    return _COLORS.get(name, "white")
+
+
 def colored(name: str) -> str:
     """A status in its color."""
-    color = _COLORS.get(name, "white")
-    return f"[{color}]{name}[/{color}]"
+    return f"[{color(name)}]{name}[/{color(name)}]"
 
 
 def moment(message: Message, field: str) -> str:
@@ -75,10 +73,30 @@ def moment(message: Message, field: str) -> str:
     return f"{at:%H:%M:%S.%f}"[:-3] if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M:%S}"
 
 
+def to_second(message: Message, field: str) -> str:
+    """As `moment`, without the fraction."""
+    return moment(message, field).partition(".")[0]
+
+
+def length(of: timedelta) -> str:
+    """A span in its two largest units, e.g. "2 h 5 min"; a tenth of a second is the least."""
+    seconds = of.total_seconds()
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    days, rest = divmod(int(seconds), 86_400)
+    hours, rest = divmod(rest, 3_600)
+    minutes, whole_seconds = divmod(rest, 60)
+    parts = ((days, "d"), (hours, "h"), (minutes, "min"), (whole_seconds, "s"))
+    first = next(n for n, (value, _) in enumerate(parts) if value)
+    return " ".join(f"{value} {unit}" for value, unit in parts[first : first + 2] if value)
+
+
 def failure(error: failure_pb2.Failure) -> str:
     """An error in one line."""
     kind = failure_pb2.ErrorClass.Name(error.error_class).removeprefix("ERROR_CLASS_").lower()
-    return f"{kind} · {error.provider} {error.code}: {error.message}"
+    told = f"{kind} · {error.provider} {error.code}: {error.message}"
+    # A provider's words are not ours: no line breaks, nothing that a terminal would obey.
+    return "".join(letter if letter.isprintable() else " " for letter in told)
 
 
 def as_json(message: Message) -> str:
@@ -91,16 +109,39 @@ def plain(message: Message) -> dict[str, Any]:
     data = json_format.MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
-    short: dict[str, Any] = _short(whole(data))
-    return short
+    named: dict[str, Any] = _named(cast(Descriptor, message.DESCRIPTOR), whole(data))
+    return named
 
 
-def _short(value: Any) -> Any:
-    if isinstance(value, str):
-        return _SHORT_NAMES.get(value, value)
+def _named(kind: Descriptor, data: Any) -> Any:
+    if kind.full_name.startswith("google.protobuf.") or not isinstance(data, dict):
+        return data
+    return {name: _value(kind.fields_by_name[name], value) for name, value in data.items()}
+
+
+def _value(field: FieldDescriptor, value: Any) -> Any:
     if isinstance(value, list):
-        return [_short(item) for item in value]
-    return {key: _short(item) for key, item in value.items()} if isinstance(value, dict) else value
+        return [_value(field, one) for one in value]
+    if field.message_type is not None:
+        if field.message_type.GetOptions().map_entry:
+            of = field.message_type.fields_by_name["value"]
+            return {key: _value(of, one) for key, one in value.items()}
+        return _named(field.message_type, value)
+    if field.enum_type is not None:
+        return _short(field.enum_type, value)
+    return int(value) if field.cpp_type in _LONG else value
+
+
+def _short(kind: EnumDescriptor, name: str) -> str:
+    return name.removeprefix(_CAPITAL.sub("_", kind.name).upper() + "_") if isinstance(name, str) else name
+
+
+def enum_name(message: Message, field: str) -> str:
+    """The short name of a message's enum, e.g. RETRY; empty if it is not set."""
+    kind = cast(EnumDescriptor, message.DESCRIPTOR.fields_by_name[field].enum_type)
+    number = getattr(message, field)
+    known = kind.values_by_number.get(number)
+    return (_short(kind, known.name) if known else str(number)) if number else ""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -111,8 +152,11 @@ def console(*, stderr: bool = False) -> Console:
     return made
 
 
-def table(*columns: str, title: str = "") -> Table:
-    """An empty table as all of them look."""
+def table(*columns: str, title: str = "", whole: str = "") -> Table:
+    """An empty table as all of them look.
+
+    The ids in the column `whole` can be copied from any screen: the last column gives way first.
+    """
     made = Table(
         title=title or None,
         title_justify="left",
@@ -122,7 +166,8 @@ def table(*columns: str, title: str = "") -> Table:
         padding=(0, 1, 0, 0),
     )
     for name in columns:
-        made.add_column(name)
+        firm = bool(whole) and name != columns[-1]
+        made.add_column(name, no_wrap=firm, min_width=_ID_WIDTH if name == whole else None)
     return made
 
 
@@ -132,7 +177,7 @@ def executions(rows: Sequence[pb.Execution], title: str = "Executions") -> Table
     mixed = len(versions) > 1
     blocked = any(row.blocked_on for row in rows)
     made = table(title=title if mixed else f"{title} of {''.join(versions)}")
-    made.add_column("execution", no_wrap=True, min_width=36)
+    made.add_column("execution", no_wrap=True, min_width=_ID_WIDTH)
     if mixed:
         made.add_column("workflow", no_wrap=True)
     made.add_column("status", no_wrap=True, min_width=9)
@@ -149,7 +194,7 @@ def executions(rows: Sequence[pb.Execution], title: str = "Executions") -> Table
             escape(row.current_step_id or row.reason),
             str(row.progress_percent),
             *([blocked_on(row)] if blocked else []),
-            moment(row, "create_time").partition(".")[0],
+            to_second(row, "create_time"),
         )
         made.add_row(*cells)
     return made
@@ -174,6 +219,13 @@ def log(entries: Iterable[pb.LogEntry], title: str = "") -> Table:
             escape(" ".join(told)),
         )
     return made
+
+
+def log_line(entry: pb.LogEntry) -> str:
+    """A log entry in one line, as it comes in."""
+    step = f" {entry.step_id}" if entry.step_id else ""
+    why = f"  {failure(entry.failure)}" if entry.HasField("failure") else ""
+    return f"{moment(entry, 'time')}  {entry.event}{step}{why}"
 
 
 def particulars(entry: pb.LogEntry) -> str:
@@ -212,7 +264,6 @@ def checks(answer: execution_service_pb2.VerifyExecutionsResponse) -> Table:
 
 def one_execution(execution: pb.Execution) -> Table:
     """All there is to say of one execution."""
-    made = Table(show_header=False, box=None)
     rows = {
         "execution": execution.id,
         "workflow": f"{execution.workflow_key} v{execution.workflow_version} ({execution.workflow_id})",
@@ -225,13 +276,19 @@ def one_execution(execution: pb.Execution) -> Table:
         "attempt": f"{execution.attempt} ({execution.retry_count} retries)" if execution.attempt else "",
         "waits for": blocked_on(execution),
         "moves at": moment(execution, "wake_time"),
-        "error": escape(failure(execution.failure)) if execution.HasField("failure") else "",
+        "error": failure(execution.failure) if execution.HasField("failure") else "",
         "steps run": str(execution.steps_run),
         "log entries": str(execution.log_entries),
         "started": moment(execution, "create_time"),
         "ended": moment(execution, "end_time"),
     }
-    for name, value in rows.items():
+    return facts(rows, marked=("status",))
+
+
+def facts(told: Mapping[str, str], marked: Container[str] = ()) -> Table:
+    """Names with their values, without those that are empty; values are text but for the `marked`."""
+    made = Table(show_header=False, box=None)
+    for name, value in told.items():
         if value:
-            made.add_row(f"[dim]{name}[/dim]", value)
+            made.add_row(f"[dim]{name}[/dim]", value if name in marked else escape(value))
     return made

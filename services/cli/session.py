@@ -1,16 +1,18 @@
-"""What the commands share: the API with refusals printed for people, options, contacts by either id."""
+"""What the commands share: the API, refusals printed for people, lists by pages, contacts by either id."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+from services.cli.options import Paging
 
 if TYPE_CHECKING:
     from services.cli.connection import Api
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")]
+_LARGEST_PAGE = 1000
 
 
 @contextmanager
@@ -32,6 +34,53 @@ def show_on_screen(what: Any) -> None:
     from services.cli import render
 
     render.console().print(what)
+
+
+def print_line(message: Any) -> None:
+    """Prints a message as JSON on a line of its own."""
+    from services.cli import render
+
+    typer.echo(json.dumps(render.plain(message), ensure_ascii=False))
+
+
+def pages(api: "Api", method: Any, request: Any, paging: Paging) -> Iterator[Any]:
+    """The answers of a list's rpc: one, or one after the other to the end. Raises Refused."""
+    request.page_size = _LARGEST_PAGE if paging.every else paging.limit
+    request.page_token = paging.token
+    while True:
+        answer = api.call(method, request)
+        yield answer
+        if not (paging.every and answer.next_page_token):
+            return
+        request.page_token = answer.next_page_token
+
+
+def show_list(
+    answers: Iterator[Any],
+    rows: str,
+    table: Callable[[Sequence[Any]], Any],
+    paging: Paging,
+    as_json: bool,
+    none: str,
+) -> None:
+    """Prints the pages of a list, whose rows the field `rows` holds; `none` where there are none."""
+    from services.cli import render
+
+    empty = True
+    for answer in answers:
+        found = getattr(answer, rows)
+        if as_json and paging.every:
+            for row in found:
+                print_line(row)
+        elif as_json:
+            typer.echo(render.as_json(answer))
+        elif found:
+            show_on_screen(table(found))
+        empty = empty and not found
+        if answer.next_page_token and not paging.every and not as_json:
+            typer.echo(f"there are more: --all, or --page-token {answer.next_page_token}", err=True)
+    if empty and not as_json:
+        typer.echo(none)
 
 
 def contact_id(api: "Api", name: str) -> str:

@@ -103,6 +103,8 @@ class ExecutionServicer(Steering, execution_service_pb2_grpc.ExecutionServiceSer
                 ]
         elif request.step_id:
             raise InvalidValue("step_id", "required", "goes with the workflow whose step it is")
+        elif request.version:
+            raise InvalidValue("version", "required", "goes with the workflow whose version it is")
         return executions.Filter(
             workflow_id=workflow_id,
             contact_id=UUID(request.contact_id) if request.contact_id else None,
@@ -117,6 +119,7 @@ class ExecutionServicer(Steering, execution_service_pb2_grpc.ExecutionServiceSer
             reason=request.reason,
             error_class=ErrorClass(request.error_class) if request.error_class else None,
             places=places,
+            version=request.version,
         )
 
     async def ListExecutionLogs(

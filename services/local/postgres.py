@@ -67,7 +67,8 @@ class Postgres:
 
     `settings` go over the durable defaults. The superuser's password is kept beside `data_dir`. The server's
     output goes to `log_file` (default: beside `data_dir`). `restarted` is set, and `on_restart` called, when
-    the server accepts again after it died by itself; who waits for `restarted` clears it first.
+    the server accepts again after it died by itself; who waits for `restarted` clears it first. `binaries`:
+    the folder of another PostgreSQL's programs than the wheel's.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Postgres:
         settings: Mapping[str, str] | None = None,
         log_file: Path | None = None,
         on_restart: Callable[[], None] | None = None,
+        binaries: Path | None = None,
     ) -> None:
         self.data_dir = data_dir
         self.port = port
@@ -85,6 +87,7 @@ class Postgres:
         self.password = ""
         self.restarted = asyncio.Event()
         self._on_restart = on_restart
+        self._binaries = binaries
         self._settings = {**_DURABLE, **(settings or {})}
         self._user = server_user()
         self._process: asyncio.subprocess.Process | None = None
@@ -102,7 +105,11 @@ class Postgres:
     async def __aenter__(self) -> Self:
         """Returns once the server accepts connections. Raises PostgresError."""
         async with AsyncExitStack() as opening:
-            self._bin = await asyncio.to_thread(reachable_binaries, self._user)
+            self._bin = (
+                await asyncio.to_thread(reachable_binaries, self._user)
+                if self._binaries is None
+                else self._binaries
+            )
             make_folder(self.data_dir.parent)
             make_folder(self.log_file.parent)
             try:

@@ -20,7 +20,7 @@ from tests.load.rig import Population, Starter, cpu_seconds, histogram, prepare,
 from tests.load.waiting import fill
 
 ACCOUNTS = 50
-_POSTGRES = {"shared_buffers": "2GB", "max_wal_size": "8GB"}
+POSTGRES = {"shared_buffers": "2GB", "max_wal_size": "8GB"}
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ async def bed(
             Stack(
                 folder,
                 workers=0,
-                postgres_settings=_POSTGRES,
+                postgres_settings=POSTGRES,
                 executors={bare.FAMILY: HostPort("127.0.0.1", port)},
             ) as stack,
         ):

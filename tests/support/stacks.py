@@ -65,12 +65,8 @@ class Cli:
     """`wayfarer`, talking to one stack."""
 
     def __init__(self, stack: Stack) -> None:
-        self._environment = {
-            "WAYFARER_ADDRESS": stack.address,
-            "WAYFARER_API_KEY": stack.api_key,
-            "COLUMNS": "200",
-            "NO_COLOR": "1",
-        }
+        self.access = {"WAYFARER_ADDRESS": stack.address, "WAYFARER_API_KEY": stack.api_key}
 
     async def __call__(self, *words: str) -> Done:
-        return await command(wayfarer(), *words, environment=self._environment)
+        environment = {**self.access, "COLUMNS": "200", "NO_COLOR": "1"}
+        return await command(wayfarer(), *words, environment=environment)

@@ -8,6 +8,7 @@ that was sent looks for it there first.
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any, Final, Generic, TypeAlias
 
 import asyncpg
@@ -232,20 +233,40 @@ async def _carried(
     errand: Errand, their_id: str, provider: CrmProvider, gate: SendGate, desk: Desk
 ) -> Carried:
     """Do it there; what was noted is taken back if it provably was not done."""
+    leg = _Leg(gate)
 
     async def note(details: JsonObject) -> None:
+        leg.since_note = False
         await desk.errands.sent(errand, details)
 
     try:
-        return await provider.carry(errand, their_id, Way(gate, note))
+        return await provider.carry(errand, their_id, Way(leg, note))
     except ProviderError as error:
         if error.failed.certainty is Certainty.NOT_DONE:
             await desk.errands.sent(errand, None)
         raise
     except BaseException:
-        if not gate.begun:
+        if not leg.since_note:
             await desk.errands.sent(errand, None)
         raise
+
+
+class _Leg(SendGate):
+    """An attempt's gate, which may have been passed for what goes before: a contact made, a campaign left."""
+
+    __slots__ = ("_whole", "since_note")
+
+    def __init__(self, whole: SendGate) -> None:
+        super().__init__(inf)
+        self._whole = whole
+        self.since_note = False
+        """Whether anything left after what was noted was written."""
+
+    def begin(self) -> None:
+        """Pass both. Raises AttemptStoppedError."""
+        self._whole.begin()
+        super().begin()
+        self.since_note = True
 
 
 def _contact(errand: Errand) -> ContactKey:

@@ -122,11 +122,12 @@ class ProviderAccounts:
         await self._pool.execute(self._delete, account_id, channel)
         self._forget(account_id)
 
-    async def mark(self, account: ProviderAccount, code: str, meaning: str) -> None:
-        """Note that the provider refuses these credentials, unless the choice is another by now."""
+    async def mark(self, account: ProviderAccount, code: str, meaning: str) -> bool:
+        """Note that these credentials are refused; False if it is noted, or the choice is another."""
         choice = (account.account_id, account.channel, account.revision)
-        await self._pool.execute(self._mark, *choice, code, meaning)
+        status = await self._pool.execute(self._mark, *choice, code, meaning)
         self._kept.pop(account.account_id, None)
+        return int(status.rpartition(" ")[2]) == 1
 
     async def _choices(self, account_id: int) -> Choices:
         return {listed.account.channel: listed.account for listed in await self.list(account_id)}

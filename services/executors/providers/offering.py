@@ -131,9 +131,9 @@ class Chosen(Generic[P]):
 
     @asynccontextmanager
     async def acting(self, account_id: int) -> AsyncIterator[P]:
-        """Act as an account, by its client. A ProviderError that says so marks the account's choice.
+        """Act as an account, by its client. The first ProviderError that says so marks the account's choice.
 
-        Raises ProviderError; CredentialsRefusedError for a choice that is marked.
+        Raises ProviderError; CredentialsRefusedError for a choice that is marked, or was changed meanwhile.
         """
         account = await self._choice(account_id)
         if account is None:
@@ -145,7 +145,7 @@ class Chosen(Generic[P]):
             yield self.client(account)
         except ProviderError as error:
             if error.failed.needs_reauthorisation:
-                raise ProviderError(await self._marked(account, error.failed)) from error
+                raise await self._refused(account, error.failed) from error
             raise
 
     async def _choice(self, account_id: int) -> ProviderAccount | None:
@@ -180,18 +180,20 @@ class Chosen(Generic[P]):
             _close(self._clients.popitem(last=False)[1].client)
         return made
 
-    async def _marked(self, account: ProviderAccount, failed: Failed) -> Failed:
-        """Mark a choice as refused; give the failure, which names it."""
+    async def _refused(self, account: ProviderAccount, failed: Failed) -> Exception:
+        """Mark a choice as refused; give what the attempt ends with: only the one that marked it fails."""
         named = {"account_id": account.account_id, "channel": account.channel, "provider": account.provider}
         try:
-            await self.accounts.mark(account, failed.code, failed.message)
+            first = await self.accounts.mark(account, failed.code, failed.message)
         except _LOST as error:
             # The next attempt is refused as well, and marks it.
             log.warning("provider_account_not_marked", error=type(error).__name__, **named)
         else:
+            if not first and failed.certainty is Certainty.NOT_DONE:
+                return CredentialsRefusedError(account)
             log.warning("provider_account_refused", code=failed.code, **named)
         text = f"{failed.message}; {account.provider} needs new credentials for {account.channel}"
-        return replace(failed, message=text)
+        return ProviderError(replace(failed, message=text))
 
     def close(self) -> None:
         """Let go of every client."""

@@ -1,6 +1,6 @@
 """Makes the request message of what came by HTTP: body, path, query and headers; `api` uses it.
 
-Every fault is found at once. What the proto's rules say is left to the API.
+Every fault is found at once, up to a hundred. What the proto's rules say is left to the API.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from services.gateway.rest import naming, paging, streaming
 from services.gateway.rest.bindings import Binding
-from services.gateway.rest.problems import Problem, ProblemError, of_request
+from services.gateway.rest.problems import Faults, Problem, ProblemError, of_request
 from services.gateway.rest.reading import Reader
 from services.runtime.errors import Violation
 from services.runtime.grpc_options import PUBLIC_MAX_MESSAGE_BYTES
@@ -38,8 +38,8 @@ class Asking:
     async def read(
         self, request: Request, binding: Binding, variables: Mapping[str, str], message: Message
     ) -> None:
-        """Fills `message`; `variables` are the path's, by field. Raises ProblemError with every fault."""
-        faults: list[Violation] = []
+        """Fills `message`; `variables` are the path's, by field. Raises ProblemError with its faults."""
+        faults = Faults()
         body = await _json_body(request) if binding.body else None
         given = _without_path(body or {}, variables, faults)
         if body is not None:
@@ -137,7 +137,8 @@ def _name_fields(message: Message, binding: Binding, given: Mapping[str, Any]) -
     resource: Any = given
     if binding.body == "*":
         resource = given.get(_CAPITAL.sub("_", binding.rpc.name.removeprefix("Update")).lower())
-    paths = ["*"] if binding.verb == "PUT" else list(resource or ())
+    named = list(resource) if isinstance(resource, dict) else []  # else it is at fault already
+    paths = ["*"] if binding.verb == "PUT" else named
     getattr(message, field.name).paths.extend(paths)
 
 

@@ -6,7 +6,7 @@ fault by where they stand in the HTTP request.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -46,6 +46,10 @@ _OF_THE_WIRE: Final[Mapping[grpc.StatusCode, str]] = {
 }
 """What is said of errors that are not the API's own; their texts name internal addresses."""
 
+MOST_FAULTS: Final = 100
+"""Faults told of one request."""
+
+_FIELD_SHOWN: Final = 500
 _REQUEST_INVALID: Final = "REQUEST_INVALID"
 _RETRY_S: Final = 1.0
 """When to try again, where nothing else is said."""
@@ -97,6 +101,21 @@ class ProblemError(Exception):
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.detail)
         self.problem = problem
+
+
+class Faults(list[Violation]):
+    """What is wrong with a request, as it is found; its problem is raised once nobody would read more.
+
+    A body of a few megabytes could else cost minutes and gigabytes before anybody knows whose it is.
+    """
+
+    def append(self, fault: Violation) -> None:
+        """Add one. Raises ProblemError."""
+        if len(fault.field) > _FIELD_SHOWN:
+            fault = replace(fault, field=f"{fault.field[:_FIELD_SHOWN]}…")
+        super().append(fault)
+        if len(self) >= MOST_FAULTS:
+            raise ProblemError(of_request(self))
 
 
 def of_request(violations: Sequence[Violation]) -> Problem:

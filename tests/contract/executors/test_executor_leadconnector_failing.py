@@ -3,6 +3,7 @@
 R-ACT, G5: an attempt repeated, or in doubt, leaves one effect. R-ERR-1, R-ERR-3: class, certainty and pause.
 """
 
+import asyncio
 import uuid
 from dataclasses import dataclass
 from typing import Any
@@ -257,3 +258,26 @@ async def test_a_budget_that_ends_before_the_effect_leaves_no_doubt(
     attempt.attempt, attempt.budget_ms = 2, 15_000
     assert output(await elsewhere.crm.client.execute(attempt))
     assert await elsewhere.site.entries(stranger.email) == [("POST", "sandboxWorkflow00001")]
+
+
+async def test_a_budget_that_ends_while_the_entry_waits_for_its_turn_leaves_no_doubt(
+    elsewhere: ElsewhereWorld,
+) -> None:
+    """G5: the contact has left, to enter anew; that did begin, but the entry itself provably did not."""
+    account = await elsewhere.account()
+    who, crowd = await elsewhere.somebody(account), await elsewhere.somebody(account)
+    for known in (who, crowd):
+        output(await elsewhere.do(known, "add_tag", {"tag": "known"}))
+    await elsewhere.site.misbehave(f"DELETE workflow {who.email}", delay_s=0.7)
+    await elsewhere.site.misbehave(f"POST tags {crowd.email}", hang="before", times=50)
+    attempt = action(who, "add_to_campaign", {"campaign": "spring", "on_active": "restart"})
+    attempt.budget_ms = 1_500
+    result, *_ = await asyncio.gather(
+        elsewhere.crm.client.execute(attempt),
+        *(elsewhere.do(crowd, "add_tag", {"tag": "busy"}) for _ in range(50)),
+    )
+    await elsewhere.site.behave()
+    assert kind_of(result) == ("TIMEOUT", "TIMEOUT", "INDETERMINATE")
+    attempt.attempt, attempt.budget_ms = 2, 15_000
+    assert output(await elsewhere.crm.client.execute(attempt))
+    assert [method for method, _ in await elsewhere.site.entries(who.email)].count("POST") == 1

@@ -213,6 +213,17 @@ async def test_a_refused_choice_is_marked_and_waited_for_until_it_is_changed(
     assert done.outcome in (action_pb2.OUTCOME_SUCCEEDED, action_pb2.OUTCOME_PENDING), done
 
 
+async def test_of_many_refused_at_once_one_fails(served: Served) -> None:
+    """R-ERR-1: all are under way when the credentials turn out to be revoked; the others wait for new ones."""
+    choice, account = sendgrid(served), next(ACCOUNTS)
+    await choice.put(account, choice.wrong)
+    results = await asyncio.gather(*(choice.client.execute(choice.action(account)) for _ in range(12)))
+    failed = [one for one in results if one.outcome == action_pb2.OUTCOME_FAILED]
+    waiting = [one for one in results if one.outcome == action_pb2.OUTCOME_DEFERRED]
+    assert [one.failure.code for one in failed] == [choice.code]
+    assert [one.failure.code for one in waiting] == ["NEEDS_REAUTHORISATION"] * 11
+
+
 @pytest.mark.parametrize("provider", BESIDE)
 async def test_a_notification_does_not_wait(served: Served, provider: Any) -> None:
     """R-ERR-1: it says that nothing was sent, by the first refusal and by the mark."""
@@ -239,7 +250,7 @@ async def test_a_marked_receiver_is_not_asked(notices: Notices, receiver: Receiv
 
 
 async def test_a_late_refusal_is_of_the_old_credentials_only(served: Served) -> None:
-    """R-ERR-1: the answer to the old ones comes after new ones were set, which are not marked by it."""
+    """R-ERR-1: the answer to the old ones comes after new ones were set: no mark, and no journey ends by it."""
     choice, account, to = sendgrid(served), next(ACCOUNTS), address()
     await choice.put(account, choice.right)
     await served.email.control("next", {"match": to, "status": 401, "delay": 0.5})
@@ -249,7 +260,8 @@ async def test_a_late_refusal_is_of_the_old_credentials_only(served: Served) -> 
     attempt = asyncio.create_task(choice.client.execute(action))
     await served.email.sandbox.met.wait()
     await choice.put(account, {"api_key": "SG.fresh"})
-    assert (await attempt).failure.code == "HTTP_401"
+    late = await attempt
+    assert (late.outcome, late.failure.code) == (action_pb2.OUTCOME_DEFERRED, "NEEDS_REAUTHORISATION")
     assert not (await choice.shown(account)).HasField("refusal")
     assert (await choice.client.execute(choice.action(account))).outcome == action_pb2.OUTCOME_SUCCEEDED
 

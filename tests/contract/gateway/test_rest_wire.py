@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import grpc
+import orjson
 import pytest
 from wayfarer.execution.v1 import execution_pb2
 from wayfarer.execution.v1 import execution_service_pb2 as pb
@@ -69,6 +70,34 @@ async def test_fields_at_fault_make_it_422(world: World) -> None:
     body = await answer.json(content_type=None)
     assert answer.status == 422
     assert body["errors"] == [{"field": "id", "message": "must be a valid UUID", "rule": "string.uuid"}]
+
+
+@pytest.mark.parametrize("step", [5, True, "text", [5]])
+async def test_an_update_of_no_object_names_the_field(world: World, step: object) -> None:
+    """R-ERR-3: what is to be updated must be an object; another value is the caller's fault, not ours."""
+    answer = await world.session.patch(f"{world.url}/workflows/welcome/actions/tag", json={"step": step})
+    body = await answer.json(content_type=None)
+    assert answer.status == 422
+    assert body["errors"] == [{"field": "step", "message": "must be an object", "rule": "type"}]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"tags":[' + b"0," * 100_000 + b"0]}",
+        b"{" + b",".join(b'"k%d":0' % n for n in range(100_000)) + b"}",
+        b'{"consents":{"' + b"k" * 1_000_000 + b'":0},"' + b"n" * 1_000_000 + b'":0}',
+    ],
+    ids=["items", "names", "a long name"],
+)
+async def test_a_request_of_nothing_but_faults_is_answered_shortly(world: World, body: bytes) -> None:
+    """R-ERR-3: nobody knows yet whose it is, so it must cost no more than it brings."""
+    headers = {"content-type": "application/json"}
+    answer = await world.session.post(f"{world.url}/contacts", data=body, headers=headers)
+    told = await answer.read()
+    assert answer.status == 422
+    assert 0 < len(orjson.loads(told)["errors"]) <= 100
+    assert len(told) < 100_000
 
 
 async def test_a_fault_inside_is_not_told(world: World) -> None:

@@ -185,7 +185,7 @@ async def test_those_at_a_step_are_chosen_in_whichever_version(client: Client) -
     [
         ({"step_id": "settle_in"}, "required"),
         ({"step_id": "nowhere", "workflow": "waiting"}, "unknown_step"),
-        ({"step_id": "wait", "workflow": "waiting", "version": 2**32 - 1}, "unknown_step"),
+        ({"step_id": "wait", "workflow": "waiting", "version": 2**31 - 1}, "unknown_step"),
     ],
 )
 async def test_a_step_that_cannot_be_chosen_is_refused(

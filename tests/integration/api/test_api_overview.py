@@ -111,7 +111,7 @@ async def test_another_account_sees_nothing_of_it(
     assert not answer.failures
 
 
-async def test_executions_are_filtered_by_reason_class_and_step(world: World, client: Client) -> None:
+async def test_executions_are_filtered_by_reason_class_step_and_version(world: World, client: Client) -> None:
     failed, waiting = await failed_and_waiting(world, client)
     assert await listed(client, error_class=failure_pb2.ERROR_CLASS_AUTHENTICATION) == [failed]
     assert await listed(client, error_class=failure_pb2.ERROR_CLASS_TIMEOUT) == []
@@ -119,8 +119,14 @@ async def test_executions_are_filtered_by_reason_class_and_step(world: World, cl
     assert await listed(client, workflow="waiting", step_id="tag") == []
     reason = (await client.call(client.executions.GetExecution, pb.GetExecutionRequest(id=failed))).execution
     assert await listed(client, reason=reason.reason) == [failed]
-    refusal = await refused(listed(client, step_id="pause"))
-    assert refusal.rules == {"step_id": "required"}
+    assert await listed(client, workflow="waiting", version=1) == [waiting]
+    assert await listed(client, workflow="waiting", version=2) == []
+    assert await listed(client, workflow="waiting", step_id="pause", version=1) == [waiting]
+    assert await listed(client, workflow="waiting", step_id="pause", version=2) == []
+    for alone in ({"step_id": "pause"}, {"version": 1}):
+        refusal = await refused(listed(client, **alone))
+        assert refusal.rules == dict.fromkeys(alone, "required")
+    assert list((await refused(listed(client, workflow="waiting", version=2**32 - 1))).rules) == ["version"]
 
 
 async def test_contacts_are_found_by_address(client: Client) -> None:

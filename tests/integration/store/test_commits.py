@@ -23,7 +23,7 @@ from execution_engine.outcome import Claimed, Event, Succeeded
 from execution_engine.run import Run
 from execution_engine.sending.channels import Category, Channel, Message
 from execution_engine.sending.facts import Facts
-from execution_engine.store import commits, few, leases
+from execution_engine.store import commits, few, leases, reauthorisation
 from execution_engine.store.accounts import account_transaction
 from execution_engine.store.commits import Move
 from execution_engine.store.enrollment import Enrolled, Start, enroll
@@ -277,3 +277,30 @@ async def test_a_message_whose_commit_lost_its_answer_is_not_decided_again(store
         await store.owner.fetchval("SELECT count(*) FROM message_intent WHERE account_id = $1", account_id)
         == 1
     )
+
+
+async def _waiting(store: Store, account_id: int, blocked_on: BlockedOn, number: int) -> None:
+    """So many executions of the account that wait for a day."""
+    await store.owner.execute(
+        "INSERT INTO execution (account_id, execution_id, workflow_id, contact_id, version, shard, status,"
+        " priority, lane, blocked_on, wake_at, log_seq, log_hash, created_at, updated_at)"
+        " SELECT $1, gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 1, 0, 4, 2, 2, $2,"
+        " wf_now() + interval '1 day', 1, '', wf_now(), wf_now() FROM generate_series(1, $3)",
+        account_id,
+        blocked_on,
+        number,
+    )
+
+
+async def test_new_credentials_wake_each_that_waits_for_them_once(store: Store) -> None:
+    """R-ERR-1: however many there are, and however many more wait for something else."""
+    account_id, _ = await store.account()
+    await _waiting(store, account_id, BlockedOn.TIMER, 500)
+    await _waiting(store, account_id, BlockedOn.REAUTHORISATION, 2_500)
+    assert await reauthorisation.wake(store.api, account_id) == 2_500
+    due = (
+        "SELECT count(*) FROM execution WHERE account_id = $1 AND rev = 1"
+        " AND wake_at < wf_now() + interval '1 hour'"
+    )
+    assert await store.owner.fetchval(due, account_id) == 2_500
+    assert await reauthorisation.wake(store.api, account_id) == 0

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from wayfarer.common.v1 import failure_pb2
 
 from tests.unit.cli.world import CONTACT, EXECUTION, KEY, World, execution
 
@@ -39,6 +40,49 @@ async def test_list_filters_and_shows_short_names(world: World) -> None:
         assert told in result.output
     (asked,) = world.executions.asked
     assert (asked.workflow, asked.contact_id, asked.page_size) == ("welcome", CONTACT, 20)
+
+
+async def test_list_sends_every_filter(world: World) -> None:
+    result = await world.run(
+        *("executions", "--workflow", "welcome", "--version", "3", "--step", "settle_in", "--reason", "r"),
+        *(
+            "--error-class",
+            "rate-limit",
+            "--since",
+            "2026-03-01T12:00:00Z",
+            "--until",
+            "2026-03-02T12:00:00Z",
+        ),
+    )
+    assert result.exit_code == 0
+    (asked,) = world.executions.asked
+    assert (asked.workflow, asked.version, asked.step_id, asked.reason) == ("welcome", 3, "settle_in", "r")
+    assert asked.error_class == failure_pb2.ERROR_CLASS_RATE_LIMIT
+    assert asked.create_time_from.ToJsonString() == "2026-03-01T12:00:00Z"
+    assert asked.create_time_to.ToJsonString() == "2026-03-02T12:00:00Z"
+
+
+async def test_all_reads_page_by_page_to_the_end(world: World) -> None:
+    world.executions.pages = 3
+    result = await world.run("executions", "--all", "--json")
+    assert [json.loads(line)["id"] for line in result.output.splitlines()] == [EXECUTION] * 3
+    assert [asked.page_token for asked in world.executions.asked] == ["", "2", "3"]
+    assert {asked.page_size for asked in world.executions.asked} == {1000}
+
+
+async def test_one_page_says_how_to_go_on(world: World) -> None:
+    world.executions.pages = 3
+    assert "--page-token 2" in (await world.run("executions")).stderr
+    last = await world.run("executions", "--page-token", "3", "--limit", "5")
+    assert last.stderr == ""
+    assert (world.executions.asked[-1].page_token, world.executions.asked[-1].page_size) == ("3", 5)
+
+
+async def test_a_bulk_operation_needs_to_be_told_what_it_is_for(world: World) -> None:
+    for verb in ("preview", "start"):
+        result = await world.run("bulk", verb, "cancel")
+        assert result.exit_code == 2
+        assert "--everything" in result.output
 
 
 async def test_ids_and_statuses_stay_whole_on_a_narrow_screen(world: World) -> None:

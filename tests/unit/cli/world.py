@@ -77,6 +77,7 @@ class Executions(ExecutionServiceServicer):
 
     row: execution_pb2.Execution = field(default_factory=execution)
     violations: int = 0
+    pages: int = 1
     asked: list[Any] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
 
@@ -100,7 +101,9 @@ class Executions(ExecutionServiceServicer):
         self, request: pb.ListExecutionsRequest, context: Any
     ) -> pb.ListExecutionsResponse:
         self._note(request, context)
-        return pb.ListExecutionsResponse(executions=[self.row])
+        number = int(request.page_token or "1")
+        more = str(number + 1) if number < self.pages else ""
+        return pb.ListExecutionsResponse(executions=[self.row], next_page_token=more)
 
     async def WatchExecution(
         self, request: pb.WatchExecutionRequest, context: Any

@@ -261,6 +261,23 @@ def test_a_providers_word_that_came_before_its_answer_is_asked_for_at_once() -> 
     assert run.wake_at == NOW + timedelta(seconds=60)
 
 
+def test_a_providers_word_goes_with_the_attempt_it_was_about() -> None:
+    """G3: kept over the attempt's end, it would make a resume take the backoff for over."""
+    run = new_run([HOOK])
+    drive(run, FIRST)
+    run.signals = [signal(SignalKind.RECHECK)]
+    advance(run, Failed(failure(ErrorClass.SERVER_ERROR), Certainty.NOT_DONE), NOW, 0.5)
+    assert (run.blocked_on, run.signals) == (BlockedOn.RETRY, [])
+
+
+def test_a_word_that_came_while_the_executor_was_away_is_kept_for_the_next_look() -> None:
+    run = new_run([HOOK])
+    drive(run, FIRST)
+    run.signals = [signal(SignalKind.RECHECK)]
+    advance(run, Unreachable("gone"), NOW, 0.5)
+    assert (run.blocked_on, len(run.signals)) == (BlockedOn.EXECUTOR, 1)
+
+
 def test_a_recovered_run_asks_before_it_repeats() -> None:
     run = new_run([TAG])
     rows = advance(run, FIRST, NOW, 0.5).rows

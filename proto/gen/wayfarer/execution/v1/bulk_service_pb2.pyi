@@ -438,7 +438,7 @@ class PreviewBulkOperationResponse(_message.Message):
     @_builtins.property
     def counts(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """For an enrolment by ids: by what would become of them: "started", "opted_out", "already_in", "duplicate",
-        "not_found"; for the others by status.
+        "contact_not_found"; for the others by status.
         """
 
     @_builtins.property

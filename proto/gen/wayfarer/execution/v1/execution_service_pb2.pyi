@@ -160,6 +160,7 @@ class ListExecutionsRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     ERROR_CLASS_FIELD_NUMBER: _builtins.int
     STEP_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     workflow: _builtins.str
     """Only this workflow, by id or key; empty for all."""
     contact_id: _builtins.str
@@ -178,6 +179,8 @@ class ListExecutionsRequest(_message.Message):
     """Only those that failed with an error of this class."""
     step_id: _builtins.str
     """Only those that stand at this step; `workflow` must be given too."""
+    version: _builtins.int
+    """Only those of this version; `workflow` must be given too. Looks where `reason` does."""
     @_builtins.property
     def create_time_from(self) -> _timestamp_pb2.Timestamp:
         """Only those accepted at or after."""
@@ -199,10 +202,11 @@ class ListExecutionsRequest(_message.Message):
         reason: _builtins.str = ...,
         error_class: _failure_pb2.ErrorClass.ValueType = ...,
         step_id: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time_from", b"create_time_from", "create_time_to", b"create_time_to"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_id", b"contact_id", "create_time_from", b"create_time_from", "create_time_to", b"create_time_to", "error_class", b"error_class", "page_size", b"page_size", "page_token", b"page_token", "reason", b"reason", "status", b"status", "step_id", b"step_id", "workflow", b"workflow"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_id", b"contact_id", "create_time_from", b"create_time_from", "create_time_to", b"create_time_to", "error_class", b"error_class", "page_size", b"page_size", "page_token", b"page_token", "reason", b"reason", "status", b"status", "step_id", b"step_id", "version", b"version", "workflow", b"workflow"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
