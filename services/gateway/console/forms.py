@@ -17,6 +17,8 @@ T = TypeVar("T")
 MOST_BYTES: Final = 4 * 2**20
 """Of a form's body: a document of 1 MiB, or 20,000 contacts, as browsers encode them."""
 _MOST_FIELDS: Final = 1_000
+_DEEPEST: Final = 60
+"""Levels of JSON; the wire's own limit is a hundred."""
 _BEYOND: Final = frozenset({grpc.StatusCode.UNAUTHENTICATED})
 _SILENT: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 _NO_ANSWER: Final = Trouble(
@@ -143,22 +145,10 @@ class Form:
         text = self.get(name)
         if not text and least <= 0:
             return 0
-        if not text.isascii() or not text.isdecimal() or not least <= int(text) <= most:
+        if not text.isascii() or not text.isdecimal() or len(text) > 12 or not least <= int(text) <= most:
             self.refuse(name, f"A whole number from {least:,} to {most:,}.")
             return 0
         return int(text)
-
-    def decimal(self, name: str, most: float) -> float:
-        """A field's number from 0; 0 if it was left out."""
-        text = self.get(name) or "0"
-        try:
-            number = float(text)
-        except ValueError:
-            number = -1.0
-        if not 0 <= number <= most:
-            self.refuse(name, f"A number from 0 to {most:,.0f}.")
-            return 0.0
-        return number
 
     def json_object(self, name: str) -> dict[str, Any]:
         """A field's JSON object; empty if it was left out."""
@@ -166,9 +156,9 @@ class Form:
         if not text:
             return {}
         try:
-            value = orjson.loads(text)
-        except orjson.JSONDecodeError as error:
-            self.refuse(name, f"Not JSON: {error.msg}, line {error.lineno}, column {error.colno}.")
+            value = read_json(text)
+        except ValueError as error:
+            self.refuse(name, f"Not JSON: {error}.")
             return {}
         if not isinstance(value, dict):
             self.refuse(name, 'A JSON object, such as {"plan": "pro"}.')
@@ -213,6 +203,23 @@ def ask(form: Form, question: Question, **more: Any) -> Page:
     """The page of a question; of one that was sent and not done, with what is wrong."""
     status = 422 if form.sent and (form.faults or form.trouble) else 200
     return Page("ask.html", {"form": form, "question": question, **more}, status=status)
+
+
+def read_json(text: str) -> Any:
+    """JSON that somebody typed. Raises ValueError with what is wrong and where."""
+    value = orjson.loads(text)
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > _DEEPEST:
+            raise ValueError(f"nested deeper than {_DEEPEST} levels")
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return value
 
 
 def parsed(body: bytes | None) -> dict[str, list[str]] | None:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from wayfarer.admin.v1 import admin_service_pb2 as pb
 
 from services.gateway.console.api import Api
-from services.gateway.console.forms import Done, Field, Form, Question, ask
+from services.gateway.console.forms import Done, Field, Form, Question, ask, read_json
 from services.gateway.console.rendering import Page, plain
 from services.gateway.console.words import words
 
@@ -161,14 +161,14 @@ def _settings(form: Form, wants: Offered, before: Mapping[str, Any]) -> dict[str
     for name in wants.settings:
         text = form.get(f"settings.{name}")
         if text:
-            settings[name] = int(text) if name == "port" and text.isdecimal() else text
+            settings[name] = int(text) if name == "port" and text.isdecimal() and len(text) < 6 else text
     for name in wants.objects:
         text = form.get(f"settings.{name}")
         if text:
             try:
-                settings[name] = orjson.loads(text)
-            except orjson.JSONDecodeError as error:
-                form.refuse(f"settings.{name}", f"Not JSON: {error.msg}.")
+                settings[name] = read_json(text)
+            except ValueError as error:
+                form.refuse(f"settings.{name}", f"Not JSON: {error}.")
     return settings
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from services.gateway.console.forms import Field, Form, Option
+from services.gateway.console.forms import Field, Form, Option, read_json
 from services.gateway.console.words import words
 
 Schema = Mapping[str, Any]
@@ -216,7 +216,7 @@ def _number(name: str, text: str, form: Form) -> int | float | None:
 
 def _json(name: str, text: str, form: Form) -> Any:
     try:
-        return json.loads(text)
+        return read_json(text)
     except ValueError as error:
         form.refuse(name, f"Not JSON: {error}.")
         return None

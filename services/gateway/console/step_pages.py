@@ -21,7 +21,6 @@ from services.gateway.console.rendering import Page, link, plain
 from services.gateway.console.words import words
 
 _ABOUT: Final = "The step"
-_STEP_FIELDS: Final = ("id", "type", "next", "on_error", "disabled", "retry", "timeout")
 
 
 async def _catalogue(api: Api) -> dict[str, ActionType]:
@@ -99,13 +98,14 @@ async def add(request: Request, api: Api, form: Form) -> Page | Done:
         *step_forms.fields_of(schema, sample),
     ]
     config = step_forms.config_of(schema, form) if form.sent else {}
+    position = form.whole("position", 1, 51) if form.sent else 0
     if form.sound:
         step = {"type": kind, "config": config}
         step |= {name: form.get(name) for name in ("id", "next") if form.get(name)}
         call = pb.AddStepRequest(
             workflow=workflow.id,
             step=_struct(step),
-            position=form.whole("position", 1, 51),
+            position=position,
             expected_update_time=_moment(form.get("read_at"), workflow.update_time),
             request_id=form.get("request_id"),
         )
@@ -130,6 +130,8 @@ async def change(request: Request, api: Api, form: Form) -> Page | Done:
     workflow, step = draft.workflow, await _step(request, api)
     definition = plain(step.definition)
     schema, config = _schema(step.type, types), definition.get("config", {})
+    if "template" in definition and schema:
+        schema = {**schema, "required": []}  # the template may have it
     form.begin(
         next=str(definition.get("next", "")),
         disabled="on" if step.disabled else "",

@@ -100,6 +100,22 @@ def test_a_form_tells_the_first_fault_of_a_field() -> None:
     assert not form.sound
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("{", "line 1"), ("[" * 61 + "]" * 61, "nested deeper than 60"), ("[" * 5000, "Not JSON")],
+)
+def test_json_that_cannot_be_is_said(text: str, told: str) -> None:
+    form = sent(data=text)
+    assert form.json_object("data") == {}
+    assert told in form.faults["data"]
+
+
+def test_a_number_of_many_digits_is_no_number() -> None:
+    form = sent(age="9" * 5000)
+    assert form.whole("age", 1, 9) == 0
+    assert "age" in form.faults
+
+
 def test_a_form_with_too_many_fields_is_refused() -> None:
     assert parsed(b"&".join(b"a=1" for _ in range(2_000))) is None
     assert parsed(b"a=1&a=2&b=") == {"a": ["1", "2"], "b": [""]}
