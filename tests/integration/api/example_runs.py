@@ -7,6 +7,7 @@ from typing import Any, Final
 from uuid import UUID, uuid4
 
 import aiohttp
+import grpc
 import yaml
 from wayfarer.crm.v1 import contact_pb2
 from wayfarer.crm.v1 import crm_service_pb2 as crm_pb
@@ -96,14 +97,23 @@ class Example:
 
     async def waits_at(self, execution_id: str, step_id: str) -> execution_pb2.Execution:
         """The execution once it waits at a step; a wait that is over, but not yet left, is none."""
-        async for change in self.client.watch(execution_id):
-            execution: execution_pb2.Execution = change.execution
-            if execution.status != execution_pb2.EXECUTION_STATUS_WAITING:
-                continue
-            is_over = execution.wake_time.ToDatetime(UTC) <= await self.now()
-            if execution.current_step_id == step_id and not is_over:
-                return execution
-        raise AssertionError(f"{execution_id} ended without having waited at {step_id}")
+        try:
+            async for change in self.client.watch(execution_id):
+                execution: execution_pb2.Execution = change.execution
+                if execution.status != execution_pb2.EXECUTION_STATUS_WAITING:
+                    continue
+                is_over = execution.wake_time.ToDatetime(UTC) <= await self.now()
+                if execution.current_step_id == step_id and not is_over:
+                    return execution
+            problem = f"{execution_id} ended without having waited at {step_id}"
+        except grpc.aio.AioRpcError as error:
+            problem = f"{error.code().name} before {execution_id} waited at {step_id}"
+        stands, entries = (
+            await self.client.get(execution_id),
+            (await self.client.logs(execution_id)).log_entries,
+        )
+        passed = [(e.event, e.step_id, e.time.ToJsonString()) for e in entries]
+        raise AssertionError(f"{problem} (now {await self.now()}): {stands} {passed}")
 
     async def waited_out(self, execution_id: str, step_id: str) -> None:
         """Lets time pass until the wait at a step is over."""
