@@ -270,6 +270,7 @@ def _body_for(binding: Binding, own_contact: str) -> dict[str, Any] | None:
     """A body that is in order."""
     bodies: dict[str, dict[str, Any]] = {
         "StartExecution": {"contact_id": own_contact},
+        "PreviewWorkflow": {"contact_id": own_contact},
         "CreateWait": {"until": "2099-01-01"},
         "AddStep": {"step": {"type": "end"}},
         "UpdateStep": {"step": {"type": "end"}},
