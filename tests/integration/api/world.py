@@ -38,7 +38,8 @@ from services.local.bootstrap import add_account, new_api_key
 from services.local.stack import Stack
 
 T = TypeVar("T")
-TIMEOUT_S = 45.0
+TIMEOUT_S = 90.0
+"""A busy machine's; and longer than the minute after which what is pending is looked at again."""
 NOWHERE = "01890a5d-ac96-774b-bcce-b302099a8057"
 
 
