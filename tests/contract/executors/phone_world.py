@@ -132,6 +132,10 @@ class _Known(ProviderAccounts):
         known = self._known.get((account_id, channel))
         return known if known is not None else await super().get(account_id, channel)
 
+    async def mark(self, account: ProviderAccount, code: str, meaning: str) -> bool:
+        """Every refusal is the first: what these accounts chose is kept nowhere that could be marked."""
+        return True
+
 
 @dataclass(slots=True)
 class Phone:
