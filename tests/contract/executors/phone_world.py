@@ -133,8 +133,9 @@ class _Known(ProviderAccounts):
         return known if known is not None else await super().get(account_id, channel)
 
     async def mark(self, account: ProviderAccount, code: str, meaning: str) -> bool:
-        """Every refusal is the first: what these accounts chose is kept nowhere that could be marked."""
-        return True
+        # Of a choice that is kept nowhere, nothing can be marked: each refusal is the first.
+        is_known = (account.account_id, account.channel) in self._known
+        return is_known or await super().mark(account, code, meaning)
 
 
 @dataclass(slots=True)
