@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from execution_engine.definition.compile import canonical_json, load_document
 from execution_engine.definition.document import Document, parse
 from execution_engine.definition.faults import Fault
 from execution_engine.definition.validate import action_configs, placed, validate
-from execution_engine.errors import DraftChanged, WayfarerError, WorkflowInvalid
+from execution_engine.errors import DraftChanged, InvalidValue, WayfarerError, WorkflowInvalid
 from execution_engine.model import LIVE, WorkflowStatus
 from execution_engine.rehearsal import Pace
 from execution_engine.store import bulk, counts, templates, workflows
@@ -32,6 +33,7 @@ from services.execution_api.showing import Engine
 from services.runtime.interceptors import Context
 
 M = TypeVar("M", bound=Message)
+_YEARS = range(2000, 2101)
 
 
 class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
@@ -186,7 +188,7 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
             UUID(request.contact_id),
             convert.plain(request.trigger, "trigger"),
             Pace(request.skip_waits, request.events_come),
-            convert.moment(request.start_time, "start_time") if request.HasField("start_time") else None,
+            _begins(request) if request.HasField("start_time") else None,
         )
         async with account_transaction(self._engine.pool, account_id) as connection:
             view = await workflows.find(connection, vault, account_id, request.workflow)
@@ -270,3 +272,13 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
 
 def _fault(path: str, found: ConfigFault) -> Fault:
     return Fault(f"{path}.{found.path}" if found.path else path, found.rule, found.message)
+
+
+def _begins(request: pb.PreviewWorkflowRequest) -> datetime:
+    """When the preview is to begin. Waits are added to it, and ids are made of it: no other centuries."""
+    begins = convert.moment(request.start_time, "start_time")
+    if begins.year not in _YEARS:
+        raise InvalidValue(
+            "start_time", "range", f"must lie in the years {_YEARS.start} to {_YEARS.stop - 1}"
+        )
+    return begins

@@ -156,6 +156,8 @@ async def test_a_preview_without_end_stops(world: World) -> None:
         ({"workflow": "nowhere"}, grpc.StatusCode.NOT_FOUND),
         ({"version": 7}, grpc.StatusCode.NOT_FOUND),
         ({"contact": "jane"}, grpc.StatusCode.INVALID_ARGUMENT),
+        ({"start_time": stamp(datetime(11, 3, 22, tzinfo=UTC))}, grpc.StatusCode.INVALID_ARGUMENT),
+        ({"start_time": stamp(datetime(9999, 12, 31, tzinfo=UTC))}, grpc.StatusCode.INVALID_ARGUMENT),
     ],
 )
 async def test_what_is_not_there_is_not_previewed(
