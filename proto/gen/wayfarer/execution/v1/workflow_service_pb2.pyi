@@ -554,7 +554,9 @@ class PreviewWorkflowRequest(_message.Message):
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
-        """When it would begin; now if not set."""
+        """When it would begin; now if not set.
+        In the years 2000 to 2100.
+        """
 
     def __init__(
         self,
