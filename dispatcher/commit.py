@@ -43,6 +43,8 @@ class Pending:
     carried: list[LogRow] | None = None
     gone: bool = False
     """Asked about or lost: no longer this sink's."""
+    anew: bool = False
+    """It could not be decided on what was known of the contact."""
     config: bytes = b""
     """What the attempt that ended was sent with: advancing renders the next one over it."""
 
@@ -161,7 +163,7 @@ class Committer:
         return unsettled + (await self._sift(again) if again else [])
 
     async def _decide_anew(self, stale: list[Pending]) -> list[Pending]:
-        """What the send gate knew of these contacts is not the newest: on by way of their data.
+        """What is known of these contacts is too little, or not the newest: on by way of their data.
 
         A write whose answer was lost may itself have made it old; that one has landed. Returns what must fly
         again because the database could not be asked.
@@ -176,6 +178,8 @@ class Committer:
         self._not_sent([pending.run for pending in unwritten])
         restored = await self._restore(unwritten, lost)
         self._tell(landed, lost)
+        for pending in restored:
+            pending.anew = True
         self._refresh(restored)
         return []
 

@@ -1,7 +1,7 @@
 """Fetches what templates, conditions and executors may read of contacts, in batches; the driver calls it.
 
 The engine's database has existence and addresses, the crm service the rest; both are asked side by
-side. Fetched at claim and again after each effect of the crm family, so that a condition sees it.
+side. Fetched when a step that reads it may come next, and again after an effect of the crm family.
 """
 
 import asyncio
@@ -37,8 +37,11 @@ class Contacts:
         self._vault = vault
         self._stub = ContactRecordServiceStub(channel)
 
-    async def attach(self, runs: Sequence[Run]) -> None:
-        """Sets `run.contact` of each. Raises AioRpcError or a database error: then none is set."""
+    async def attach(self, runs: Sequence[Run], sending: Sequence[Run]) -> None:
+        """Sets `run.contact` of each, and `run.facts` of those of them that may be about to send.
+
+        Raises AioRpcError or a database error: what is not set yet then stays as it was.
+        """
         accounts = [run.account_id for run in runs]
         ids = [run.contact_id for run in runs]
         request = pb.BatchGetRecordsRequest(account_ids=accounts, contact_ids=[i.bytes for i in ids])
@@ -51,10 +54,10 @@ class Contacts:
             key = (run.account_id, run.contact_id.bytes)
             run.contact = self._merge(run, own.get(key), records.get(key))
         revs = {key: row["sending_rev"] for key, row in own.items()}
-        await self._attach_facts([r for r in runs if r.program is not None and r.program.sends], revs)
+        await self._attach_facts(sending, revs)
 
     async def _attach_facts(self, runs: Sequence[Run], revs: Mapping[tuple[int, bytes], int]) -> None:
-        """Sets `run.facts` of runs that send messages; `revs` are as old as the addresses."""
+        """`revs` are as old as the addresses."""
         if not runs:
             return
         wanted = [

@@ -28,10 +28,10 @@ from dispatcher.routing import Routing
 from dispatcher.settings import WorkerSettings
 from dispatcher.shards import Shards
 from execution_engine import ports
-from execution_engine.definition.program import ActionStep
+from execution_engine.definition.program import END, ActionStep, Reads
 from execution_engine.model import LogRow, Status
 from execution_engine.moves import Hold
-from execution_engine.outcome import Outcome, Succeeded
+from execution_engine.outcome import Claimed, NotDone, Outcome, Succeeded, Unknown
 from execution_engine.run import Run
 from execution_engine.store.commits import Move
 from execution_engine.store.faults import DATABASE_FAULTS
@@ -150,26 +150,25 @@ class Worker:
         without = [run for run in runs if run.program is None]
         if without:
             await self._put_back(without)
-        self._move_on(
-            (Pending(claim.run, claim.event), True) for claim in claims if claim.run.program is not None
-        )
+        self._move_on(Pending(claim.run, claim.event) for claim in claims if claim.run.program is not None)
 
-    def _move_on(self, moved: Iterable[tuple[Pending, bool]]) -> None:
-        """On to the commit, by way of the contact's data where that is stale and the program reads it."""
+    def _move_on(self, moved: Iterable[Pending]) -> None:
+        """On to the commit, by way of the contact's data where that may be read next and is not at hand."""
         ready: list[Pending] = []
-        stale: list[Pending] = []
-        for pending, stale_contact in moved:
-            program = pending.run.program
-            reads = stale_contact and program is not None and program.needs_contact
-            (stale if reads else ready).append(pending)
-        self._readers.put_all(stale)
+        unread: list[Pending] = []
+        for pending in moved:
+            run, reads = pending.run, _reads(pending)
+            missing = (reads.contact and run.contact is None) or (reads.facts and run.facts is None)
+            (unread if missing else ready).append(pending)
+        self._readers.put_all(unread)
         self._committer.sink.put_all(ready)
 
     async def _read_contacts(self, batch: list[Pending]) -> None:
         runs = [pending.run for pending in batch]
+        sending = [pending.run for pending in batch if pending.anew or _reads(pending).facts]
         for attempt in range(20):
             try:
-                await self._contacts.attach(runs)
+                await self._contacts.attach(runs, sending)
             except (grpc.aio.AioRpcError, *DATABASE_FAULTS) as error:
                 log.warning("contacts_failed", problem=str(error) or type(error).__name__, attempt=attempt)
                 await asyncio.sleep(min(0.05 * 2**attempt, 1.0))
@@ -220,25 +219,21 @@ class Worker:
     # Stage 4: outcomes come back
 
     def _ended(self, outcomes: Sequence[tuple[Run, Outcome]]) -> None:
-        moved: list[tuple[Pending, bool]] = []
+        moved: list[Pending] = []
         for run, outcome in outcomes:
             self._gate.told(run, outcome)  # a run lost meanwhile may have been the probe
             if self._runs.get(run.execution_id) is run:
-                stale = isinstance(outcome, Succeeded) and self._touches_contact(run)
-                moved.append((Pending(run, outcome), stale))
+                _forget_contact(run, outcome)
+                moved.append(Pending(run, outcome))
         self._move_on(moved)
 
-    def _touches_contact(self, run: Run) -> bool:
-        assert run.program is not None
-        step = run.program.steps[run.step]
-        return getattr(step, "family", None) == _CRM
-
     def _found(self, findings: Sequence[tuple[Run, Outcome, list[LogRow]]]) -> None:
-        self._move_on(
-            (Pending(run, outcome, carried=rows), False)
-            for run, outcome, rows in findings
-            if self._runs.get(run.execution_id) is run
-        )
+        moved: list[Pending] = []
+        for run, outcome, rows in findings:
+            if self._runs.get(run.execution_id) is run:
+                _forget_contact(run, outcome)
+                moved.append(Pending(run, outcome, carried=rows))
+        self._move_on(moved)
 
     # Letting go
 
@@ -288,3 +283,19 @@ class Worker:
         for sink in (self._intake, self._readers, self._committer.sink):
             await sink.close()
         await self._dispatch.close()
+
+
+def _reads(pending: Pending) -> Reads:
+    """What the run may read of its contact next, after what happened to it."""
+    run, program = pending.run, pending.run.program
+    if program is None or run.step == END:
+        return Reads()
+    stays = isinstance(pending.event, Claimed | NotDone | Unknown)
+    return (program.reads_from if stays else program.reads_after)[run.step]
+
+
+def _forget_contact(run: Run, outcome: Outcome) -> None:
+    """What was read of a contact is old once an action has changed it."""
+    assert run.program is not None
+    if isinstance(outcome, Succeeded) and getattr(run.program.steps[run.step], "family", None) == _CRM:
+        run.contact = run.facts = None

@@ -52,7 +52,7 @@ class Advance:
     ACTIVE with `begin`: send that action once the commit is durable. ACTIVE with `reconcile`:
     ask that action's executor what became of its open attempt. Anything else: let the run go.
     `listens`: it now waits for an event, which may have come already. `message`: what `begin` sends, by the
-    facts it was judged by. `refresh`: nothing could be decided; read its facts, decide again. `unsent`: the
+    facts it was judged by. `refresh`: nothing could be decided; read the contact, decide again. `unsent`: the
     step and visit of a message that failed for good.
     """
 

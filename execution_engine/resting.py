@@ -120,7 +120,7 @@ def over(walk: "Walk", step: WaitStep) -> None:
     """The pending wait's time has come, its event arrived, or somebody ended it."""
     run = walk.run
     told = first(run.signals, SignalKind.EVENT, SignalKind.RESUME, SignalKind.LIFT)
-    if told is None and _waits_on(walk, step):
+    if told is None and (walk.lacks_contact() or _waits_on(walk, step)):
         return
     run.signals = []
     leave(walk)

@@ -95,6 +95,8 @@ class Walk:
                 return
             if (self.hold is not Hold.GO or run.ask or run.signals or run.not_before) and self._stopped():
                 return
+            if self.lacks_contact():
+                return
             step = self.steps[run.step]
             if isinstance(step, ActionStep):
                 self._begin(step)
@@ -106,6 +108,14 @@ class Walk:
             self.count(run.step, Count.DONE)
             self._arrive(target)
         self._give_way(self.now)
+
+    def lacks_contact(self) -> bool:
+        """Whether the step reads the contact, which was not read: it will be, and the step decided anew."""
+        run = self.run
+        if run.contact is not None or not self.program.reads_contact[run.step]:
+            return False
+        self.result.refresh = True
+        return True
 
     def _arrive(self, position: int) -> None:
         run = self.run

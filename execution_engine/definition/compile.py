@@ -21,10 +21,9 @@ from execution_engine.definition.program import (
     Step,
     SwitchStep,
     WaitForEventStep,
-    WaitTimeStep,
     WaitUntilDateStep,
-    WaitUntilTimeStep,
 )
+from execution_engine.definition.reading import forecast, reads_contact
 from execution_engine.definition.templates import ConfigTemplate
 from execution_engine.definition.validate import validate
 from execution_engine.errors import WorkflowInvalid
@@ -80,13 +79,15 @@ class _Compiler:
 
     def program(self) -> Program:
         steps = tuple(self.step(place, step) for place, step in enumerate(self.data["steps"]))
+        reads_from, reads_after = forecast(steps)
         return Program(
             steps=steps,
             settings=self.settings,
             index=self.index,
             outputs_read=frozenset(name for step in steps for name in _reads(step)),
-            needs_contact=any(_needs_contact(step) for step in steps),
-            sends=any(isinstance(step, ActionStep) and step.channel is not None for step in steps),
+            reads_contact=tuple(reads_contact(step) for step in steps),
+            reads_from=reads_from,
+            reads_after=reads_after,
             entries={name: self.resolve(name) for name in self.index},
             loops=any(step["type"] == "go_to" and "limit" in step["config"] for step in self.data["steps"])
             or bool(_goal_jumps(self.data)),
@@ -169,26 +170,3 @@ def _reads(step: Step) -> frozenset[str]:
             return step.pattern.match.steps
         case _:
             return frozenset()
-
-
-_ELAPSED = ("seconds", "minutes", "hours", "days", "weeks")
-
-
-def _needs_contact(step: Step) -> bool:
-    match step:
-        case ActionStep():
-            return step.needs_contact
-        case IfStep():
-            return "contact" in step.condition.roots
-        case SwitchStep():
-            return any("contact" in case.condition.roots for case in step.cases)
-        case WaitTimeStep():
-            return step.zone == "contact" and step.unit not in _ELAPSED
-        case WaitUntilTimeStep():
-            return step.zone == "contact"
-        case WaitUntilDateStep():
-            return step.zone == "contact" or "contact" in step.date.roots
-        case WaitForEventStep():
-            return "contact" in step.pattern.match.roots
-        case _:
-            return False

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import time
 from enum import Enum, IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from execution_engine.calendar.rules import BusinessHours, Holidays
 from execution_engine.definition.conditions import Condition
@@ -283,6 +283,16 @@ WaitStep = WaitTimeStep | WaitUntilDateStep | WaitUntilTimeStep | WaitForEventSt
 Step = ActionStep | IfStep | SwitchStep | SplitStep | GoToStep | GoalStep | WaitStep | EndStep
 
 
+class Reads(NamedTuple):
+    """What is read of a contact: its data, and what the send gate knows of it."""
+
+    contact: bool = False
+    facts: bool = False
+
+    def __or__(self, other: "Reads") -> "Reads":
+        return Reads(self.contact or other.contact, self.facts or other.facts)
+
+
 @dataclass(frozen=True, slots=True)
 class Program:
     """A compiled version."""
@@ -293,10 +303,12 @@ class Program:
     """Position by step id."""
     outputs_read: frozenset[str] = field(default_factory=frozenset)
     """Ids of the steps whose output a later step reads; only those are kept."""
-    needs_contact: bool = False
-    """Whether anything reads the contact's data."""
-    sends: bool = False
-    """Whether a step of it is a message."""
+    reads_contact: tuple[bool, ...] = ()
+    """Whether the step at each position reads the contact's data."""
+    reads_from: tuple[Reads, ...] = ()
+    """What a run that is taken up at each position may read before it rests or an action begins."""
+    reads_after: tuple[Reads, ...] = ()
+    """The same of a run whose action at that position has ended."""
     entries: Mapping[str, int] = field(default_factory=dict)
     """Where a jump to a step id really lands: past actions that are disabled."""
     loops: bool = False

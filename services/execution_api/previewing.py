@@ -81,7 +81,7 @@ class Previews:
     async def _read_contact(self, run: Run) -> None:
         engine = self._engine
         async with account_transaction(engine.pool, run.account_id) as connection:
-            await Contacts(connection, engine.vault, self._crm).attach([run])
+            await Contacts(connection, engine.vault, self._crm).attach([run], [run])
 
     async def _walk(self, rehearsal: Rehearsal) -> None:
         run, following = rehearsal.run, rehearsal.begin()

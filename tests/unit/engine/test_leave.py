@@ -30,7 +30,7 @@ def messaging(facts: Facts | None, **account: Any) -> Run:
     assert run.program is not None
     mail, *others = run.program.steps
     assert isinstance(mail, ActionStep)
-    run.program = replace(run.program, steps=(replace(mail, channel=Channel.EMAIL), *others), sends=True)
+    run.program = replace(run.program, steps=(replace(mail, channel=Channel.EMAIL), *others))
     run.contact, run.facts, run.settings = {"email": ADDRESS}, facts, {"sending": account} if account else {}
     return run
 
