@@ -13,7 +13,9 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +122,9 @@ async def flat(size: Size) -> dict[str, Any]:
 
 
 async def snapshot(size: Size) -> dict[str, Any]:
-    """Full load before, under, and after an analyst's query that keeps an old snapshot open."""
+    """Full load before, under, and after an analyst's query that keeps an old snapshot open, five times as long."""
     job = jobs.JOBS["bare"]
+    longer = replace(size, seconds=5 * size.seconds)
     async with bed(job, size) as place:
         before = await throughput(place, job, size)
         analyst = await asyncpg.connect(place.stack.prepared.dsns["wayfarer_owner"])
@@ -129,13 +132,22 @@ async def snapshot(size: Size) -> dict[str, Any]:
         await held.start()
         await analyst.fetchval("SELECT count(*) FROM account")
         begun = time.monotonic()
-        under = await throughput(place, job, size)
+        under = await throughput(place, job, longer)
         open_s = time.monotonic() - begun
         await held.rollback()
         await analyst.close()
         after = await throughput(place, job, size)
-    rates = {n: r["actions_per_s"] for n, r in (("before", before), ("under", under), ("after", after))}
-    return {"held_open_s": round(open_s), **rates, "cost": round(1 - rates["under"] / rates["before"], 3)}
+    usual, series = before["actions_per_s"], under["series"]
+    first, last = _first_and_last(series, size.seconds)
+    return {
+        "held_open_s": round(open_s),
+        "before": usual,
+        "first_fifth": first,
+        "last_fifth": last,
+        "after": after["actions_per_s"],
+        "cost_at_first": round(1 - first / usual, 3),
+        "cost_at_last": round(1 - last / usual, 3),
+    }
 
 
 async def timers(size: Size) -> dict[str, Any]:
@@ -181,14 +193,18 @@ async def long(size: Size) -> dict[str, Any]:
             )
         }
     series = run["series"]
-    first = _rate_within(series, 0.0, size.seconds)
-    last = _rate_within(series, series[-1][0] - 1.5 * size.seconds, series[-1][0] - 0.5 * size.seconds)
+    first, last = _first_and_last(series, size.seconds)
     return {"first_minute": first, "last_minute": last, "kept": round(last / first, 3), "table": bloat, **run}
 
 
-def _rate_within(series: list[tuple[float, float]], start: float, end: float) -> int:
-    within = [sample for sample in series if start <= sample[0] <= end and sample[1] > 0]
-    return round((within[-1][1] - within[0][1]) / (within[-1][0] - within[0][0]))
+def _first_and_last(series: list[tuple[float, float]], seconds: float) -> tuple[int, int]:
+    """Actions per second at the beginning and at the end of a run, over so many seconds each."""
+    moving = [now for before, now in pairwise(series) if now[1] > before[1]]
+    begun, ended = moving[0][0], moving[-1][0]
+    first = [sample for sample in moving if sample[0] <= begun + seconds]
+    last = [sample for sample in moving if sample[0] >= ended - seconds]
+    rates = [(part[-1][1] - part[0][1]) / (part[-1][0] - part[0][0]) for part in (first, last)]
+    return round(rates[0]), round(rates[1])
 
 
 async def processes(size: Size) -> dict[str, Any]:
@@ -244,7 +260,9 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=Size.runs, help="runs of which the median is taken")
     parser.add_argument("--seconds", type=float, default=Size.seconds, help="length of a run")
     parser.add_argument("--waiting", type=int, default=Size.waiting, help="executions that wait meanwhile")
-    parser.add_argument("--expected", type=int, default=Size.expected, help="actions/s to prepare for")
+    parser.add_argument(
+        "--expected", type=int, default=Size.expected, help="actions/s to prepare for (else the job's)"
+    )
     given = parser.parse_args()
     names = given.only.split(",")
     if unknown := [name for name in names if name not in PARTS]:
