@@ -53,9 +53,8 @@ LATE = ("TIMEOUT", "TIMEOUT", "INDETERMINATE")
 FAILURES: list[tuple[dict[str, Any], tuple[str, str, str]]] = [
     ({"hang": "before"}, LATE),
     ({"hang": "after"}, LATE),
-    # The client itself asks again for what may be asked again, once, on a connection that was kept.
-    ({"lose": "before", "times": 2}, LOST),
-    ({"lose": "after", "times": 2}, LOST),
+    ({"lose": "before"}, LOST),
+    ({"lose": "after"}, LOST),
     ({"status": 500}, ("SERVER_ERROR", "HTTP_500", "INDETERMINATE")),
     ({"status": 503}, ("SERVER_ERROR", "HTTP_503", "NOT_DONE")),
     ({"status": 401}, ("AUTHENTICATION", "HTTP_401", "NOT_DONE")),
