@@ -72,7 +72,7 @@ def show_workflow(
 
 @app.command()
 def publish(workflow: opt.WorkflowArgument, as_json: opt.Json = False) -> None:
-    """Make the draft the next version, and take starts with it."""
+    """Make the draft the next version, and take starts with it; a paused workflow stays paused."""
     found = _move(workflow, "Publish")
     _tell(found, as_json, f", version {found.published_version}")
 

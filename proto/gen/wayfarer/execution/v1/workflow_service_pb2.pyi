@@ -65,7 +65,7 @@ class ApplyWorkflowRequest(_message.Message):
     validate_only: _builtins.bool
     """Only check it; write nothing."""
     publish: _builtins.bool
-    """Publish it too."""
+    """Publish it too, as PublishWorkflow does."""
     request_id: _builtins.str
     """A UUID of the caller's: the same id answers the same for 24 hours."""
     @_builtins.property
