@@ -40,6 +40,7 @@ Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")]
 All = Annotated[bool, typer.Option("--all", help="Every one, page by page; as JSON, one object per line.")]
 PageToken = Annotated[str, typer.Option(help="Go on where another page ended.", metavar="TOKEN")]
 Why = Annotated[str, typer.Option("--reason", help="Why, for the log.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")]
 RequestId = Annotated[str, typer.Option(help="A UUID: the same id does it once.", metavar="UUID")]
 
 WorkflowArgument = Annotated[str, typer.Argument(help="Its key or id.", autocompletion=workflow_keys)]
