@@ -69,6 +69,8 @@ Removed = Annotated[
     str | None,
     _one_of(values.REMOVED_STEPS, "--removed", "RULE", "What becomes of those whose step is gone"),
 ]
+Role = Annotated[str, _one_of(values.ROLES, "--role", "ROLE", "What it may do")]
+Account = Annotated[int, typer.Option(min=0, metavar="NUMBER", help="Another account; needs a PLATFORM key.")]
 RefusalKind = Annotated[str | None, _one_of(values.REFUSAL_KINDS, "--kind", "KIND", "Only this kind")]
 Since = Annotated[
     datetime | None,
