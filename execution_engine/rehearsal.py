@@ -20,6 +20,8 @@ from execution_engine.signals import SignalKind, signal
 
 MOST_MOVES: Final = 200
 """After so many a rehearsal stops where it is: a workflow may go round in circles."""
+MOST_SHOWN_BYTES: Final = 2 * 1024 * 1024
+"""Of what actions would do: it stops before the one that would be too much."""
 
 
 class Next(Enum):
@@ -52,13 +54,17 @@ class Told:
 
 
 class Rehearsal:
-    """One run on its way. `now` is the moment it has come to; `told` what would be logged until then."""
+    """One run on its way. `now` is the moment it has come to; `told` what would be logged until then;
+    `stopped` whether it would go on, but for the limits.
+    """
 
     def __init__(self, run: Run, now: datetime, pace: Pace) -> None:
         self.run = run
         self.now = now
         self.told: list[Told] = []
+        self.stopped = False
         self.action: ActionStep | None = None
+        self._shown_bytes = 0
         self._pace = pace
         self._moves = 0
 
@@ -73,6 +79,10 @@ class Rehearsal:
 
     def went(self, preview: bytes) -> Next:
         """The action would have done what `preview` shows."""
+        self._shown_bytes += len(preview)
+        if self._shown_bytes > MOST_SHOWN_BYTES:
+            self.stopped = True
+            return Next.NOTHING
         return self._move(Succeeded(), preview)
 
     def refused(self, failure: Failure) -> Next:
@@ -84,6 +94,7 @@ class Rehearsal:
         while following is not None:
             self._moves += 1
             if self._moves > MOST_MOVES:
+                self.stopped = True
                 return Next.NOTHING
             result = advance(self.run, following, self.now, 0.5)
             self.told += [Told(row, preview if place == 0 else b"") for place, row in enumerate(result.rows)]

@@ -192,8 +192,8 @@ async def publish(
     workflow: WorkflowView,
     document: bytes,
 ) -> WorkflowView:
-    """Makes the draft, with its templates put in, the next version. It must be locked. Raises
-    WorkflowArchived.
+    """Makes the draft, with its templates put in, the next version; what is paused stays so. It must be
+    locked. Raises WorkflowArchived.
     """
     if workflow.status is WorkflowStatus.ARCHIVED:
         raise WorkflowArchived(workflow.key)

@@ -10,7 +10,19 @@ from typing import Annotated
 
 import typer
 
-from services.cli import bulk, contacts, events, executions, overview, steering, workflows
+from services.cli import (
+    accounts,
+    api_keys,
+    bulk,
+    contacts,
+    events,
+    executions,
+    notifications,
+    overview,
+    providers,
+    steering,
+    workflows,
+)
 from services.cli.options import Json
 from services.cli.session import api_session, show_on_screen
 
@@ -24,9 +36,13 @@ app = typer.Typer(
 executions.add_to(app)
 steering.add_to(app)
 overview.add_to(app)
+app.add_typer(accounts.app, name="accounts")
 app.add_typer(bulk.app, name="bulk")
 app.add_typer(contacts.app, name="contacts")
 app.add_typer(events.app, name="events")
+app.add_typer(api_keys.app, name="keys")
+app.add_typer(notifications.app, name="notifications")
+app.add_typer(providers.app, name="providers")
 app.add_typer(workflows.app, name="workflows")
 
 

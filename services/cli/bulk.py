@@ -1,5 +1,6 @@
 """`wayfarer bulk`: what is done to many executions or contacts at once, on the server, with its progress."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,7 +9,7 @@ import typer
 
 from services.cli import bulk_tasks
 from services.cli import options as opt
-from services.cli.session import api_session, pages, show_list, show_on_screen
+from services.cli.session import api_session, pages, show_list
 
 if TYPE_CHECKING:
     from services.cli.connection import Api
@@ -22,6 +23,7 @@ app.add_typer(_previews, name="preview")
 app.add_typer(_starts, name="start")
 
 _LOOK_S = 0.5
+_PREVIEW_S = 60.0
 Operation = Annotated[str, typer.Argument(help="Its id.")]
 _TASKS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
     "retry": (
@@ -45,22 +47,33 @@ def preview(task: Any, as_json: opt.Json = False) -> None:
 
     with api_session() as api:
         request = pb.PreviewBulkOperationRequest(task=task)
-        answer = api.call(api.bulk.PreviewBulkOperation, request, 60.0)
+        answer = api.call(api.bulk.PreviewBulkOperation, request, _PREVIEW_S)
     if as_json:
         typer.echo(render.as_json(answer))
         return
-    typer.echo(f"{answer.total} in all" + (f": {_counts(answer.counts)}" if answer.counts else ""))
+    _show_preview(task, answer)
+
+
+def _show_preview(task: Any, answer: Any, *, err: bool = False) -> None:
+    from services.cli import render
+
+    if task.enroll.contact_filter:
+        typer.echo("everybody for whom the condition holds; they are looked for once it is started", err=err)
+        return
+    counts = f": {_counts(answer.counts)}" if answer.counts else ""
+    typer.echo(f"{answer.total} in all{counts}", err=err)
     if answer.moves:
         table = render.table("version", "from step", "to step", "executions")
         for move in answer.moves:
             to = move.to_step_id or "[yellow]is gone[/yellow]"
             table.add_row(str(move.version), move.step_id, to, str(move.executions))
-        show_on_screen(table)
+        render.console(stderr=err).print(table)
 
 
 def start(
     task: Any,
     reason: opt.Why = "",
+    yes: opt.Yes = False,
     per_tick: Annotated[int, typer.Option(min=0, max=20_000, help="So many items at a time.")] = 0,
     tick: opt.Tick = None,
     request_id: opt.RequestId = "",
@@ -76,10 +89,26 @@ def start(
     if per_tick or tick:
         request.tick.FromTimedelta(tick or timedelta(seconds=1))
     with api_session() as api:
+        if not yes:
+            _ask(api, task)
         operation = api.call(api.bulk.StartBulkOperation, request).operation
         if not detach:
             operation = _followed(api, operation, quiet=as_json)
     _show(operation, as_json)
+
+
+def _ask(api: "Api", task: Any) -> None:
+    """Shows how many it concerns, and goes on if somebody at the terminal says so. Raises Refused."""
+    from wayfarer.execution.v1 import bulk_service_pb2 as pb
+
+    if not sys.stdin.isatty():
+        text = "nobody can be asked whether it is meant: there is no terminal; `preview` counts, --yes starts"
+        raise typer.BadParameter(text, param_hint="--yes")
+    request = pb.PreviewBulkOperationRequest(task=task)
+    _show_preview(task, api.call(api.bulk.PreviewBulkOperation, request, _PREVIEW_S), err=True)
+    if not typer.confirm("Start it?", err=True):
+        typer.echo("nothing was begun", err=True)
+        raise typer.Exit(1)
 
 
 for _name, (_task, _examples) in _TASKS.items():

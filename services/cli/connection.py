@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
+from wayfarer.admin.v1.admin_service_pb2_grpc import AdminServiceStub
 from wayfarer.crm.v1.consent_service_pb2_grpc import ConsentServiceStub
 from wayfarer.crm.v1.contact_service_pb2_grpc import ContactServiceStub
 from wayfarer.event.v1.event_service_pb2_grpc import EventServiceStub
@@ -48,6 +49,7 @@ class Api:
     consents: ConsentServiceStub
     overview: OverviewServiceStub
     waits: WaitServiceStub
+    admin: AdminServiceStub
     metadata: tuple[tuple[str, str], ...]
 
     def call(self, method: Any, request: Any, timeout_s: float = TIMEOUT_S) -> Any:
@@ -100,6 +102,7 @@ def connect(address: str = "", key: str = "") -> Iterator[Api]:
             ConsentServiceStub(plain),
             OverviewServiceStub(plain),
             WaitServiceStub(plain),
+            AdminServiceStub(plain),
             (("authorization", f"Bearer {key}"),),
         )
 

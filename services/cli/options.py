@@ -40,6 +40,7 @@ Limit = Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")]
 All = Annotated[bool, typer.Option("--all", help="Every one, page by page; as JSON, one object per line.")]
 PageToken = Annotated[str, typer.Option(help="Go on where another page ended.", metavar="TOKEN")]
 Why = Annotated[str, typer.Option("--reason", help="Why, for the log.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")]
 RequestId = Annotated[str, typer.Option(help="A UUID: the same id does it once.", metavar="UUID")]
 
 WorkflowArgument = Annotated[str, typer.Argument(help="Its key or id.", autocompletion=workflow_keys)]
@@ -68,6 +69,8 @@ Removed = Annotated[
     str | None,
     _one_of(values.REMOVED_STEPS, "--removed", "RULE", "What becomes of those whose step is gone"),
 ]
+Role = Annotated[str, _one_of(values.ROLES, "--role", "ROLE", "What it may do")]
+Account = Annotated[int, typer.Option(min=0, metavar="NUMBER", help="Another account; needs a PLATFORM key.")]
 RefusalKind = Annotated[str | None, _one_of(values.REFUSAL_KINDS, "--kind", "KIND", "Only this kind")]
 Since = Annotated[
     datetime | None,

@@ -113,6 +113,11 @@ def plain(message: Message) -> dict[str, Any]:
     return named
 
 
+def given(message: Message) -> dict[str, Any]:
+    """As `plain`, but without the fields that are not set."""
+    return cast(dict[str, Any], whole(json_format.MessageToDict(message, preserving_proto_field_name=True)))
+
+
 def _named(kind: Descriptor, data: Any) -> Any:
     if kind.full_name.startswith("google.protobuf.") or not isinstance(data, dict):
         return data

@@ -37,6 +37,19 @@ REFUSAL_KINDS: Final = (
     "workflow_not_active",
     "loop_blocked",
 )
+ROLES: Final = ("MEMBER", "ADMIN", "PLATFORM")
+SETTINGS_PARTS: Final = (
+    "time_zone",
+    "business_hours",
+    "holidays",
+    "rates",
+    "notifications",
+    "retention",
+    "sending",
+)
+TARGETS: Final = ("email", "webhook", "slack")
+"""Ways in which an account's people are told of failures."""
+CHANNELS: Final = ("email", "sms", "voice", "messenger", "courses", "crm", "slack", "notify_webhook")
 _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _LONGEST_S: Final = 10 * 365 * 86_400
 _SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")

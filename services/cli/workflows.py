@@ -72,7 +72,7 @@ def show_workflow(
 
 @app.command()
 def publish(workflow: opt.WorkflowArgument, as_json: opt.Json = False) -> None:
-    """Make the draft the next version, and take starts with it."""
+    """Make the draft the next version, and take starts with it; a paused workflow stays paused."""
     found = _move(workflow, "Publish")
     _tell(found, as_json, f", version {found.published_version}")
 
@@ -157,12 +157,13 @@ def _preview_or_start(
     preview: Annotated[bool, typer.Option("--preview", help="Only count who would go where.")] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Do not wait for its end.")] = False,
     reason: opt.Why = "",
+    yes: opt.Yes = False,
     as_json: opt.Json = False,
 ) -> None:
     if preview:
         bulk.preview(task, as_json)
     else:
-        bulk.start(task, reason, detach=detach, as_json=as_json)
+        bulk.start(task, reason, yes, detach=detach, as_json=as_json)
 
 
 app.command(

@@ -1,6 +1,6 @@
 """How a workflow would go for one contact, with nothing done: WorkflowServicer's previews ask it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,8 +27,10 @@ from execution_engine.store.accounts import account_transaction
 from execution_engine.store.workflows import WorkflowView
 from services.execution_api import convert
 from services.execution_api.showing import Engine
+from services.runtime.grpc_options import PUBLIC_MAX_MESSAGE_BYTES
 
 PREVIEWED = "action_previewed"
+_MOST_BYTES = PUBLIC_MAX_MESSAGE_BYTES * 3 // 4
 _ACCOUNT = "SELECT name, settings FROM account WHERE account_id = $1"
 
 
@@ -70,8 +72,10 @@ class Previews:
         rehearsal = Rehearsal(run, now, asked.pace)
         await self._walk(rehearsal)
         ended = run.status in (Status.COMPLETED, Status.FAILED)
+        entries = _fitting(rehearsal.told)
         return pb.PreviewWorkflowResponse(
-            entries=[_entry(told) for told in rehearsal.told],
+            entries=entries,
+            truncated=rehearsal.stopped or len(entries) < len(rehearsal.told),
             status=execution_pb2.ExecutionStatus.Name(int(run.status)),  # type: ignore[arg-type]
             reason=run.reason if ended else "",
             step_id=program.steps[run.step].id if run.step != END else "",
@@ -132,6 +136,19 @@ def _fresh(
         chain_key=vault.mac_key(ports.CHAIN, account_id),
         trigger=dict(asked.trigger),
     )
+
+
+def _fitting(told: Sequence[Told]) -> list[pb.PreviewedEntry]:
+    """The first entries, as many as an answer may hold: numbers are larger in it than they were as JSON."""
+    entries: list[pb.PreviewedEntry] = []
+    room = _MOST_BYTES
+    for one in told:
+        entry = _entry(one)
+        room -= entry.ByteSize()
+        if room < 0:
+            break
+        entries.append(entry)
+    return entries
 
 
 def _entry(told: Told) -> pb.PreviewedEntry:

@@ -17,6 +17,7 @@ from services.executors.gate import AttemptStoppedError
 from services.executors.intake import Answer, Item
 from services.executors.ledger import Attempt, Ledger, Written
 from services.executors.outcome_log import OutcomeLog
+from services.executors.places import Places
 from services.executors.providers.provider import CredentialsRefusedError
 from services.executors.results import Encoded, ResultCodec, refusal
 from services.runtime import telemetry
@@ -57,7 +58,7 @@ class Outbound:
         self._ledger = ledger
         self._codec = codec
         self._tools = tools
-        self._places = asyncio.Semaphore(max_concurrent)
+        self._places = Places(max_concurrent)
         self._flights: dict[EffectKey, Flight] = {}
         self._outcomes = OutcomeLog(ledger)
 
@@ -167,7 +168,7 @@ class Outbound:
         assert run is not None  # not TX, or diverted
         try:
             async with asyncio.timeout_at(call.deadline) as budget:
-                async with self._places:
+                async with self._places.taken(call.key.account_id):
                     with telemetry.start_span(f"action {item.definition.name}", call.traceparent):
                         result: Result = await run(call, self._tools)
                         return result

@@ -84,7 +84,7 @@ async def test_failed_ones_are_filtered_skipped_and_retried_in_bulk(
     assert not any(entry["step_id"] == "call" for entry in entries if entry["event"] == "action_completed")
 
     assert "2 in all: 2 FAILED" in (await cli("bulk", "preview", "retry", *chosen)).out
-    done = (await cli("bulk", "start", "retry", *chosen, "--reason", "fixed", "--json")).json()
+    done = (await cli("bulk", "start", "retry", *chosen, "--reason", "fixed", "--yes", "--json")).json()
     assert (done["kind"], done["state"], done["outcomes"]) == ("RETRY", "DONE", {"retried": 2})
     for execution in executions[1:]:
         assert "COMPLETED" in (await cli("watch", execution)).out
@@ -104,7 +104,7 @@ async def test_many_are_enrolled_at_a_pace_that_can_be_stopped(
     preview = (await cli("bulk", "preview", "enroll", key, "--contacts-from", str(file), "--json")).json()
     assert (preview["total"], preview["counts"]) == (5, {"started": 4, "contact_not_found": 1})
 
-    slow = ("--per-tick", "1", "--tick", "1h", "--detach", "--json")
+    slow = ("--per-tick", "1", "--tick", "1h", "--detach", "--yes", "--json")
     started = (await cli("bulk", "start", "enroll", key, "--contacts-from", str(file), *slow)).json()
     operation = started["id"]
     paused = (await cli("bulk", "pause", operation, "--json")).json()
@@ -117,11 +117,14 @@ async def test_many_are_enrolled_at_a_pace_that_can_be_stopped(
 
     words = ("bulk", "start", "enroll", key, "--where", f"'{key}' in contact.tags", "--tick", "300ms")
     async with terminal(wayfarer(), *words, "--per-tick", "1", environment=cli.access) as shown:
+        await shown.shows("everybody for whom the condition holds")
+        await shown.shows("Start it?")
+        shown.press("y\n")
         await shown.shows("ENROLL RUNNING")
         assert await shown.ended() == 0
         await shown.shows("4 of 4")
     assert len((await cli("executions", "--workflow", key, "--json")).json()["executions"]) == 4
-    cancelled = await cli("bulk", "start", "cancel", "--workflow", key, "--json")
+    cancelled = await cli("bulk", "start", "cancel", "--workflow", key, "--yes", "--json")
     assert cancelled.json()["outcomes"] == {"cancelled": 4}
 
 
@@ -143,7 +146,7 @@ async def test_a_workflow_is_published_and_its_executions_move(cli: Cli, tmp_pat
     gone = (await cli("workflows", "migrate", key, "--preview", "--json")).json()["moves"]
     assert [(move["step_id"], move["to_step_id"], move["executions"]) for move in gone] == [("old", "", 1)]
     assert (await cli("show", execution, "--json")).json()["workflow_version"] == 1
-    moved = await cli("workflows", "migrate", key, "--map", "old=new", "--json")
+    moved = await cli("workflows", "migrate", key, "--map", "old=new", "--yes", "--json")
     assert moved.json()["outcomes"] == {"moved": 1}
     now = (await cli("show", execution, "--json")).json()
     assert (now["workflow_version"], now["current_step_id"]) == (2, "new")

@@ -36,6 +36,7 @@ from services.executors.crm.provider import (
     CrmProvider,
     Errand,
     Sight,
+    Turn,
     Way,
 )
 from services.executors.crm.refusals import CONTACT_NOT_FOUND
@@ -57,6 +58,9 @@ _NOTHING_SENT: Final = Failed(
 )
 _CHANGED: Final = Failed(
     ErrorClass.SERVER_ERROR, "PROVIDER_CHANGED", "the account has its crm here now", Certainty.NOT_DONE
+)
+_SUPERSEDED: Final = Failed(
+    ErrorClass.SERVER_ERROR, "STALE_FENCE", "another attempt at this effect came first", Certainty.NOT_DONE
 )
 _IN_DOUBT: Final = Failed(
     ErrorClass.INDETERMINATE,
@@ -92,7 +96,7 @@ class Carrier(Generic[ConfigT]):
         """Make an attempt."""
         try:
             async with desk.elsewhere.acting(call.key.account_id) as provider:
-                errand = await desk.errands.get(call.key, self.action_type) or await self._opened(call, desk)
+                errand = await self._taken(call, desk)
                 if isinstance(errand, Failed):
                     return errand
                 return errand.result or await self._go(errand, provider, call.gate, desk)
@@ -117,10 +121,20 @@ class Carrier(Generic[ConfigT]):
                 case Carried() as carried:
                     return await self._ended(errand, carried, provider, desk)
                 case Sight.NOT_THERE:
-                    await desk.errands.sent(errand, None)
-                    return _NOTHING_SENT
+                    # Of an attempt that began meanwhile this look tells nothing.
+                    unsent = await desk.errands.sent(errand, None)
+                    return _NOTHING_SENT if unsent is not None else None
                 case _:
                     return None
+
+    async def _taken(self, call: Call[ConfigT], desk: Desk) -> Errand | Failed:
+        """Give the errand to this attempt, unless it is done; the first one opens it."""
+        errand = await desk.errands.get(call.key, self.action_type)
+        if errand is None:
+            return await self._opened(call, desk)
+        if errand.result is not None:
+            return errand
+        return await desk.errands.taken(errand, Turn(call.fence, call.attempt)) or _SUPERSEDED
 
     async def _opened(self, call: Call[ConfigT], desk: Desk) -> Errand | Failed:
         async with desk.pool.acquire() as connection, connection.transaction():
@@ -132,7 +146,8 @@ class Carrier(Generic[ConfigT]):
                 return plan
             config = call.config.model_dump(mode="json", exclude_unset=True)
             plan = {"owner": owners.get(contact_of(call)), **plan}
-            errand = Errand(call.key, self.action_type, call.contact_id, config, plan)
+            turn = Turn(call.fence, call.attempt)
+            errand = Errand(call.key, self.action_type, call.contact_id, config, plan, turn)
             await desk.errands.open(connection, errand)
         return errand
 
@@ -160,7 +175,10 @@ class Carrier(Generic[ConfigT]):
                 case Sight.CANNOT_TELL:
                     return _IN_DOUBT
                 case _:
-                    errand = await desk.errands.sent(errand, None)
+                    unsent = await desk.errands.sent(errand, None)
+                    if unsent is None:
+                        return _SUPERSEDED
+                    errand = unsent
         their_id = await self._their_id(errand, provider, gate, desk)
         try:
             carried = await _carried(errand, their_id, provider, gate, desk)
@@ -232,12 +250,13 @@ class Carrier(Generic[ConfigT]):
 async def _carried(
     errand: Errand, their_id: str, provider: CrmProvider, gate: SendGate, desk: Desk
 ) -> Carried:
-    """Do it there; what was noted is taken back if it provably was not done."""
+    """Do it there; what was noted is taken back if it provably was not, unless a later attempt has it."""
     leg = _Leg(gate)
 
     async def note(details: JsonObject) -> None:
         leg.since_note = False
-        await desk.errands.sent(errand, details)
+        if await desk.errands.sent(errand, details) is None:
+            raise ProviderError(_SUPERSEDED)
 
     try:
         return await provider.carry(errand, their_id, Way(leg, note))

@@ -13,7 +13,7 @@ import orjson
 from services.executors.action import EffectKey, JsonObject, Succeeded
 from services.executors.crm.addresses import Addresses
 from services.executors.crm.ids import ContactKey
-from services.executors.crm.provider import Errand, Person
+from services.executors.crm.provider import Errand, Person, Turn
 from services.executors.crm.records import ContactRecords
 from services.executors.crm.statements import own
 from services.runtime.keyring import Keyring
@@ -36,6 +36,7 @@ class Errands:
         self._get = own("get_errand")
         self._lock = own("lock_errand")
         self._insert = own("insert_errand")
+        self._take = own("take_errand")
         self._send = own("send_errand")
         self._end = own("end_errand")
         self._drop = own("drop_errands")
@@ -54,12 +55,22 @@ class Errands:
     async def open(self, connection: asyncpg.Connection, errand: Errand) -> None:
         """Write a new one."""
         told = self._sealed(errand.effect, {"config": errand.config, "plan": errand.plan})
-        await connection.execute(self._insert, *errand.effect, errand.contact_id, told)
+        await connection.execute(self._insert, *errand.effect, errand.contact_id, told, *errand.turn)
 
-    async def sent(self, errand: Errand, details: JsonObject | None) -> Errand:
-        """Write that it may leave now, with what to look for it by; None: that it did not. Give it so."""
+    async def taken(self, errand: Errand, turn: Turn) -> Errand | None:
+        """Give it to a later attempt; None if it is done, or a still later one has it."""
+        if not await self._has_changed(self._take, *errand.effect, *turn):
+            return None
+        return replace(errand, turn=turn)
+
+    async def sent(self, errand: Errand, details: JsonObject | None) -> Errand | None:
+        """Write that it may leave now, with what to look for it by; None: that it did not. Give it so.
+
+        Nothing is written, and None given, if it is done, another attempt has it, or its contact was deleted.
+        """
         sealed = None if details is None else self._sealed(errand.effect, details)
-        await self._pool.execute(self._send, *errand.effect, sealed)
+        if not await self._has_changed(self._send, *errand.effect, sealed, *errand.turn):
+            return None
         return replace(errand, sent=details)
 
     async def end(self, connection: asyncpg.Connection, errand: Errand, result: Succeeded) -> None:
@@ -97,6 +108,10 @@ class Errands:
         """Forget it, if it is still what is written."""
         await self._pool.execute(self._drop_elsewhere, *key, site, their_id)
 
+    async def _has_changed(self, statement: str, *arguments: object) -> bool:
+        status: str = await self._pool.execute(statement, *arguments)
+        return status.endswith(" 1")
+
     def _errand(self, key: EffectKey, action_type: str, row: asyncpg.Record | None) -> Errand | None:
         if row is None:
             return None
@@ -104,7 +119,8 @@ class Errands:
         contact_id: uuid.UUID = row["contact_id"]
         sent = self._opened(key, row["sent_sealed"]) if row["sent_sealed"] else None
         result = _result(self._opened(key, row["result_sealed"])) if row["result_sealed"] else None
-        return Errand(key, action_type, contact_id, told["config"], told["plan"], sent, result)
+        turn = Turn(row["fence"], row["attempt"])
+        return Errand(key, action_type, contact_id, told["config"], told["plan"], turn, sent, result)
 
     def _sealed(self, key: EffectKey, told: JsonObject) -> bytes:
         return self._keyring.seal(_PURPOSE, key.account_id, orjson.dumps(told))

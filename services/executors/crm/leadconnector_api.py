@@ -65,6 +65,8 @@ class LeadConnectorSettings(ProviderSettings):
     workflows: Annotated[dict[Key, TheirId], Field(max_length=1000)] = Field(default_factory=dict)
     """What a campaign is there, if it is a workflow there; before `campaigns`."""
     fields: Annotated[dict[FieldName, TheirId], Field(max_length=1000)] = Field(default_factory=dict)
+    opportunity_effect_field: TheirId | None = None
+    """A custom field of opportunities, of one line, for the mark of the effect that opened each."""
 
 
 class LeadConnectorCredentials(ProviderCredentials):

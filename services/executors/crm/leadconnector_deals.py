@@ -1,18 +1,20 @@
 """Opportunities of contacts at LeadConnector; leadconnector.py calls it.
 
-Those it has are what is decided on, whoever opened them. Before one is opened, the ids of the contact's
-others are noted, so that a new one of its name is known for ours; before some are moved, where they were.
+Those it has are what is decided on, whoever opened them. Before one is opened, it is noted what
+leadconnector_openings.py knows it by; before some are moved, where they were.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from services.executors.action import Certainty, JsonObject
 from services.executors.crm.leadconnector_api import LeadConnectorApi, id_of, objects_of
 from services.executors.crm.leadconnector_contacts import user_of
 from services.executors.crm.leadconnector_faults import Step
-from services.executors.crm.leadconnector_items import assignee
+from services.executors.crm.leadconnector_items import assignee, mark_of
+from services.executors.crm.leadconnector_openings import noted, opened
 from services.executors.crm.provider import Carried, Errand, Sight, Way
 from services.executors.crm.refusals import OPPORTUNITY_NOT_FOUND, PIPELINE_UNKNOWN, STAGE_UNKNOWN
 from services.executors.providers.provider import ProviderError
@@ -38,9 +40,9 @@ async def create(api: LeadConnectorApi, errand: Errand, their_id: str, way: Way)
 
 
 async def created(api: LeadConnectorApi, errand: Errand, their_id: str) -> Carried | Sight:
-    """Look for a new one of that name."""
-    found = await _new_one(api, errand, their_id)
-    return _opened(api, errand, found, created=True) if found is not None else Sight.NOT_THERE
+    """Look for the one that is ours."""
+    found = await _ours(api, errand, their_id)
+    return found if isinstance(found, Sight) else _opened(api, errand, found, created=True)
 
 
 async def move(api: LeadConnectorApi, errand: Errand, their_id: str, way: Way) -> Carried:
@@ -81,9 +83,9 @@ async def moved(api: LeadConnectorApi, errand: Errand, their_id: str) -> Carried
     sent = errand.sent or {}
     from_stages = sent.get("moves")
     if not isinstance(from_stages, dict):
-        found = await _new_one(api, errand, their_id)
-        if found is None:
-            return Sight.NOT_THERE
+        found = await _ours(api, errand, their_id)
+        if isinstance(found, Sight):
+            return found
         return _moved(api, errand, [(str(found["id"]), None)], updated=False)
     place, wanted = _place(api, errand), _wanted(errand)
     there = [
@@ -130,17 +132,18 @@ async def _open(
     assigned_to = assignee(errand)
     if assigned_to is not None:
         body["assignedTo"] = user_of(api, assigned_to)
-    await way.note({"before": [str(one.get("id")) for one in theirs]})
+    field = api.settings.opportunity_effect_field
+    if field is not None:
+        body["customFields"] = [{"id": field, "field_value": mark_of(errand.effect)}]
+    await way.note(noted(theirs, field, datetime.now(UTC)))
     told = await api.change("POST", "opportunities/", body, Step.OPPORTUNITY, way.gate)
     return {"id": id_of(told, "opportunity", Step.OPPORTUNITY), "pipelineStageId": place.stage}
 
 
-async def _new_one(api: LeadConnectorApi, errand: Errand, their_id: str) -> dict[str, Any] | None:
-    before = (errand.sent or {}).get("before")
-    known = set(before) if isinstance(before, list) else set()
+async def _ours(api: LeadConnectorApi, errand: Errand, their_id: str) -> dict[str, Any] | Sight:
     theirs = await _all(api, their_id, _place(api, errand).pipeline)
-    name = _name(errand)
-    return next((one for one in theirs if one.get("id") not in known and one.get("name") == name), None)
+    wanted = {name: value for name, value in _wanted(errand).items() if name != "status"}
+    return opened(theirs, errand.sent or {}, mark_of(errand.effect), {"name": _name(errand), **wanted})
 
 
 async def _all(api: LeadConnectorApi, their_id: str, pipeline: str) -> list[dict[str, Any]]:

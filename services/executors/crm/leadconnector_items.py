@@ -23,7 +23,7 @@ _ALL: Final = "removeAll"
 
 
 def mark_of(effect: EffectKey) -> str:
-    """Give what a note's or a task's text ends with: 80 bits of the effect's key."""
+    """Give what notes and tasks end with, and an opportunity's field holds: 80 bits of the effect's key."""
     digest = blake2b(f"{effect.account_id}.{effect}".encode(), digest_size=10).digest()
     return f"[wf:{base64.b32encode(digest).decode().lower()}]"
 

@@ -38,6 +38,13 @@ class Person(NamedTuple):
     time_zone: str = ""
 
 
+class Turn(NamedTuple):
+    """Which attempt has an errand; of two the greater is the later."""
+
+    fence: int
+    attempt: int
+
+
 @dataclass(frozen=True, slots=True)
 class Errand:
     """One effect that is to be done, or was, at a provider."""
@@ -49,6 +56,8 @@ class Errand:
     """As its Config gives it back: JSON."""
     plan: JsonObject
     """What was decided here before: `owner` (or null) and, for assign_to_user, `user_id`."""
+    turn: Turn
+    """The attempt it was given to, the only one that may note anything."""
     sent: JsonObject | None = None
     """What was noted right before the first byte; None if nothing was sent, or provably not taken."""
     result: Succeeded | None = None

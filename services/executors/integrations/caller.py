@@ -145,6 +145,9 @@ async def _pass_gate(
 ) -> None:
     # aiohttp calls this when the connection stands and before it serializes the headers.
     passage: _Passage = context.trace_request_ctx
+    if passage.passed:
+        # It repeats GET, PUT and DELETE by itself where a connection broke, which would be a second call.
+        raise aiohttp.ServerDisconnectedError
     passage.gate.begin()
     passage.passed = True
 

@@ -112,7 +112,7 @@ class ProviderAccounts:
             sealed,
             account.revision,
         )
-        self._forget(account.account_id)
+        self._forget_choice(account.account_id)
         if revision is None:
             raise ChangedMeanwhileError
         return revision
@@ -120,13 +120,13 @@ class ProviderAccounts:
     async def delete(self, account_id: int, channel: str) -> None:
         """Forget a choice; one that is not there is no error."""
         await self._pool.execute(self._delete, account_id, channel)
-        self._forget(account_id)
+        self._forget_choice(account_id)
 
     async def mark(self, account: ProviderAccount, code: str, meaning: str) -> bool:
         """Note that these credentials are refused; False if it is noted, or the choice is another."""
         choice = (account.account_id, account.channel, account.revision)
         status = await self._pool.execute(self._mark, *choice, code, meaning)
-        self._kept.pop(account.account_id, None)
+        self.forget(account.account_id)
         return int(status.rpartition(" ")[2]) == 1
 
     async def _choices(self, account_id: int) -> Choices:
@@ -135,8 +135,12 @@ class ProviderAccounts:
     async def _choosing_now(self, channel: str) -> frozenset[int]:
         return frozenset(row[0] for row in await self._pool.fetch(self._read_choosing, channel))
 
-    def _forget(self, account_id: int) -> None:
+    def forget(self, account_id: int) -> None:
+        """Have an account's choices read anew by whoever asks next."""
         self._kept.pop(account_id, None)
+
+    def _forget_choice(self, account_id: int) -> None:
+        self.forget(account_id)
         self._choosing.clear()
 
     def _forget_failed(self, account_id: int, reading: "asyncio.Task[Choices]") -> None:

@@ -31,6 +31,7 @@ _CONNECT_S: Final = 10.0
 _ANSWER_S: Final = 25.0  # less than an attempt's budget, so that what is known is recorded
 _MAX_PAUSE: Final = timedelta(days=1)
 _TOO_MANY: Final = (425, 429)
+_READS: Final = ("GET", "HEAD")
 
 
 class HttpRequest(NamedTuple):
@@ -108,7 +109,7 @@ class ProviderHttp:
         """
         url = URL(request.url)
         session = self._trusted if HostPort(url.host or "", url.port or 0) in self._allow else self._guarded
-        passage = _Passage(gate)
+        passage = _Passage(gate, reads=request.method in _READS)
         try:
             async with session.request(
                 request.method,
@@ -128,13 +129,18 @@ class ProviderHttp:
 class _Passage:
     """One request's way through its gate."""
 
-    __slots__ = ("gate", "sent")
+    __slots__ = ("gate", "reads", "sent")
 
-    def __init__(self, gate: SendGate | None) -> None:
+    def __init__(self, gate: SendGate | None, *, reads: bool) -> None:
         self.gate = gate
+        self.reads = reads
         self.sent = False
 
     def begin(self) -> None:
+        if self.sent and not self.reads:
+            # aiohttp repeats PUT and DELETE by itself where a connection broke; whether it was done is for us
+            # to find out.
+            raise aiohttp.ServerDisconnectedError
         if self.gate is not None:
             self.gate.begin()
         self.sent = True

@@ -17,7 +17,12 @@ from yarl import URL
 
 from services.executors.action import Certainty, ErrorClass, Failed
 from services.executors.providers.accounts import ProviderAccounts
-from services.executors.providers.provider import CredentialsRefusedError, ProviderAccount, ProviderError
+from services.executors.providers.provider import (
+    CredentialsChangedError,
+    CredentialsRefusedError,
+    ProviderAccount,
+    ProviderError,
+)
 from services.runtime.database import DatabaseUnavailableError
 from services.runtime.errors import Violation
 from services.runtime.keyring import KeyringError
@@ -133,9 +138,14 @@ class Chosen(Generic[P]):
     async def acting(self, account_id: int) -> AsyncIterator[P]:
         """Act as an account, by its client. The first ProviderError that says so marks the account's choice.
 
-        Raises ProviderError; CredentialsRefusedError for a choice that is marked, or was changed meanwhile.
+        Raises ProviderError; CredentialsRefusedError for a choice that is marked, CredentialsChangedError for
+        one that was changed before its refusal came.
         """
         account = await self._choice(account_id)
+        if account is not None and account.refusal is not None:
+            # Another process may have cleared the mark since it was read; what it woke is not to wait again.
+            self.accounts.forget(account_id)
+            account = await self._choice(account_id)
         if account is None:
             yield self._shared()
             return
@@ -190,7 +200,9 @@ class Chosen(Generic[P]):
             log.warning("provider_account_not_marked", error=type(error).__name__, **named)
         else:
             if not first and failed.certainty is Certainty.NOT_DONE:
-                return CredentialsRefusedError(account)
+                current = await self._choice(account.account_id)
+                changed = current is None or current.revision != account.revision
+                return CredentialsChangedError(account) if changed else CredentialsRefusedError(account)
             log.warning("provider_account_refused", code=failed.code, **named)
         text = f"{failed.message}; {account.provider} needs new credentials for {account.channel}"
         return ProviderError(replace(failed, message=text))

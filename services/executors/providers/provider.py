@@ -14,10 +14,12 @@ from typing import Final, NamedTuple, Protocol
 from services.executors.action import Certainty, Deferred, EffectKey, ErrorClass, Failed, JsonObject
 
 NEEDS_REAUTHORISATION: Final = "NEEDS_REAUTHORISATION"
+CREDENTIALS_CHANGED: Final = "CREDENTIALS_CHANGED"
 
 _NO_ATTRIBUTES: Final[JsonObject] = {}
 _ASK_AGAIN: Final = timedelta(minutes=15)
 """New credentials wake what waits for them; this is for what came to wait in that very moment."""
+_AT_ONCE: Final = timedelta(seconds=1)
 
 
 class Refusal(NamedTuple):
@@ -56,7 +58,7 @@ class ProviderError(Exception):
 
 
 class CredentialsRefusedError(Exception):
-    """The provider refused the account's credentials before, and nobody has set new ones: nothing is sent."""
+    """The provider refuses the account's credentials, and nobody has set new ones: nothing is sent."""
 
     def __init__(self, account: ProviderAccount) -> None:
         super().__init__(account.provider)
@@ -71,6 +73,23 @@ class CredentialsRefusedError(Exception):
         """Give the result of an attempt that does not wait."""
         kind = ErrorClass.AUTHENTICATION
         return Failed(kind, NEEDS_REAUTHORISATION, self._text, Certainty.NOT_DONE, provider=self._provider)
+
+
+class CredentialsChangedError(CredentialsRefusedError):
+    """The provider refused the credentials the attempt went out with, and others have been set meanwhile."""
+
+    def __init__(self, account: ProviderAccount) -> None:
+        super().__init__(account)
+        self._text = f"the credentials for {account.provider} ({account.channel}) were changed meanwhile"
+
+    def deferred(self) -> Deferred:
+        """Give the result of an attempt that is made again with the new ones."""
+        return Deferred(_AT_ONCE, CREDENTIALS_CHANGED, self._text, self._provider)
+
+    def failed(self) -> Failed:
+        """Give the result of an attempt that does not wait, but may be made again."""
+        kind, provider = ErrorClass.SERVER_ERROR, self._provider
+        return Failed(kind, CREDENTIALS_CHANGED, self._text, Certainty.NOT_DONE, _AT_ONCE, provider=provider)
 
 
 class CallbackRefusedError(Exception):

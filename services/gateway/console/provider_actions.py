@@ -64,7 +64,7 @@ OFFERED: Final[Mapping[tuple[str, str], Offered]] = {
     ),
     ("crm", "leadconnector"): Offered(
         "Contacts at LeadConnector.",
-        ("location_id", "base_url"),
+        ("location_id", "base_url", "opportunity_effect_field"),
         ("users", "pipelines", "campaigns", "workflows", "fields"),
         ("access_token",),
     ),

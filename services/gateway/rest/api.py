@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from services.gateway.rest import naming, paging, streaming
 from services.gateway.rest.asking import Asking
 from services.gateway.rest.bindings import Binding, bindings
+from services.gateway.rest.callers import Callers
 from services.gateway.rest.problems import Problem, ProblemError, of_rpc
 from services.gateway.rest.router import Missed, Router
 from services.gateway.rest.surface import SERVED
@@ -55,6 +56,7 @@ class Api:
     ) -> None:
         """`channel` leads to the API; when `stop` is set, streams break off. Raises BindingError."""
         self._asking = Asking()
+        self._callers = Callers(channel)
         self._writer = Writer()
         self._stop = stop
         self._heartbeat_s = heartbeat_s
@@ -88,6 +90,8 @@ class Api:
             raise ProblemError(_missed(request.method, found))
         target = found.target
         metadata, message = _metadata(request), target.request()
+        if target.binding.body and _has_body(request):
+            await self._callers.check(metadata)
         await self._asking.read(request, target.binding, found.variables, message)
         try:
             if target.binding.rpc.server_streaming:
@@ -171,6 +175,10 @@ def _missed(verb: str, missed: Missed) -> Problem:
     return Problem(
         405, "METHOD_NOT_ALLOWED", f"{verb} is not for this path, {allowed} is", headers={"allow": allowed}
     )
+
+
+def _has_body(request: Request) -> bool:
+    return "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0"
 
 
 def _metadata(request: Request) -> tuple[tuple[str, str], ...]:

@@ -70,6 +70,7 @@ class _Location:
             web.get("/_control/state", self.show),
             web.delete("/_control/state", self.forget),
             web.post("/_control/next", self.misbehaviour.asked),
+            web.get("/_control/next", self.misbehaviour.left),
             web.delete("/_control/next", self.misbehaviour.forgotten),
         ]
 

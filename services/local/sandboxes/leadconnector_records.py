@@ -23,6 +23,7 @@ USERS: Final = ("sandboxUserAda000001", "sandboxUserBob000001")
 CAMPAIGNS: Final = ("sandboxCampaign00001",)
 WORKFLOWS: Final = ("sandboxWorkflow00001",)
 CUSTOM_FIELDS: Final = ("sandboxFieldPlan0001", "sandboxFieldSeats001")
+OPPORTUNITY_FIELDS: Final = ("sandboxFieldEffect01",)
 
 Resource = dict[str, Any]
 
@@ -212,12 +213,16 @@ class Records:
         """Open an opportunity: as often as it is asked for."""
         self.contact(asked["contactId"])
         self._check_place(asked)
+        own = asked.get("customFields") or []
+        if any(one.get("id") not in OPPORTUNITY_FIELDS for one in own):
+            raise unprocessable("customFields: id is invalid")
         made = {
             "id": new_id(),
             "monetaryValue": 0,
             "source": "",
             "createdAt": _now(),
             **asked,
+            "customFields": [{"id": one["id"], "fieldValue": one.get("field_value")} for one in own],
             "pipelineStageId": asked.get("pipelineStageId") or PIPELINES[asked["pipelineId"]][1][0],
         }
         _keep(self.opportunities, made)

@@ -4,7 +4,7 @@
 "retry_after": 2}` answers an error; `{"lose": "before"}` cuts the connection and takes nothing,
 `{"lose": "after"}` takes the message first; `{"hang": "before" | "after"}` never answers.
 `{"delay_s": 1.5}` takes the message and answers that much later.
-`DELETE /_control/next` forgets what is left.
+`GET /_control/next` tells how many requests are still to be answered so, DELETE forgets them.
 """
 
 import asyncio
@@ -34,6 +34,10 @@ class Misbehaviour:
         except (ValueError, TypeError, AttributeError) as error:
             raise web.HTTPBadRequest(text=f"not a rule: {error}\n") from error
         return web.json_response({})
+
+    async def left(self, _request: web.Request) -> web.Response:
+        """Tell how many requests the rules are still for."""
+        return web.json_response({"left": sum(rule.times for rule in self._rules.rules)})
 
     async def forgotten(self, _request: web.Request) -> web.Response:
         """Drop all rules."""

@@ -1,5 +1,6 @@
 """What tests of crms elsewhere set up and look at: accounts that chose LeadConnector, its sandbox on loopback."""
 
+import asyncio
 import itertools
 import json
 import uuid
@@ -53,6 +54,14 @@ class Location:
     async def misbehave(self, match: str, **rule: Any) -> None:
         async with self.http.post(f"{self.url}/_control/next", json={"match": match, **rule}) as response:
             assert response.status == 200, await response.text()
+
+    async def misbehaved(self) -> None:
+        """Wait until every rule has been used up."""
+        left = 1
+        async with asyncio.timeout(TIMEOUT_S):
+            while left:
+                async with self.http.get(f"{self.url}/_control/next") as response:
+                    left = (await response.json())["left"]
 
     async def behave(self) -> None:
         async with self.http.delete(f"{self.url}/_control/next") as response:

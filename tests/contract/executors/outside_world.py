@@ -53,8 +53,6 @@ class Outside:
     outcome: action_pb2.Outcome.ValueType = action_pb2.OUTCOME_SUCCEEDED
     beside: bool = False
     """Whether a refusal for good is an output, not a failure."""
-    repeatable: bool = False
-    """Whether its request is a PUT: HTTP's own rules have it made again where a kept connection broke off."""
 
     def action(self, **changes: Any) -> action_pb2.Action:
         action = make_action(self.action_type, dict(self.config), contact=dict(self.contact), **changes)
@@ -174,7 +172,6 @@ async def courses(name: str, families: Families) -> Outside:
         (contact["email"], contact["first_name"], contact["last_name"]),
         lambda fault: world.site.misbehave(match, **_REFUSALS[fault]),
         arrived,
-        repeatable=revokes,
     )
 
 

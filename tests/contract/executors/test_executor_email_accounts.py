@@ -6,6 +6,7 @@ R-ACT: providers per account; R-LOG-2: no credentials anywhere they may be read.
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -17,7 +18,8 @@ from wayfarer.action.v1.provider_service_pb2_grpc import ProviderServiceStub
 
 from services.executors.communication.sendgrid import SendGridCredentials
 from services.executors.providers.accounts import ChangedMeanwhileError, ProviderAccounts
-from services.executors.providers.provider import ProviderAccount
+from services.executors.providers.offering import Chosen, Offered, ProviderSettings
+from services.executors.providers.provider import CredentialsRefusedError, ProviderAccount
 from services.local.postgres import Postgres
 from services.runtime.config import host_port
 from services.runtime.grpc_client import open_channel
@@ -218,3 +220,22 @@ async def test_actions_cost_no_query_each(postgres: Postgres, communication: Cli
         # What this process changes, it knows at once.
         await accounts.delete(account, "email")
         assert await accounts.get(account, "email") is None
+
+
+async def test_a_mark_that_another_process_cleared_is_not_waited_for(
+    pool: asyncpg.Pool, keyring: Any
+) -> None:
+    """R-ERR-1: what new credentials woke may come to a process that has read the mark just before."""
+    keys = Keyring.load(keyring)
+    here, there = ProviderAccounts(pool, keys), ProviderAccounts(pool, keys)
+    account = ProviderAccount(next(ACCOUNTS), "email", "sendgrid", {}, {"api_key": "old"}, 0)
+    revision = await there.put(account)
+    await there.mark(replace(account, revision=revision), "401", "revoked")
+    offers = {"sendgrid": Offered(ProviderSettings, SendGridCredentials, lambda one: one.credentials)}
+    chosen = Chosen(here, "email", offers)
+    with pytest.raises(CredentialsRefusedError):
+        async with chosen.acting(account.account_id):
+            pytest.fail("nothing goes out with refused credentials")
+    await there.put(replace(account, revision=revision, credentials={"api_key": "new"}))
+    async with chosen.acting(account.account_id) as credentials:
+        assert credentials == {"api_key": "new"}

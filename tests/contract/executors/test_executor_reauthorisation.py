@@ -250,7 +250,7 @@ async def test_a_marked_receiver_is_not_asked(notices: Notices, receiver: Receiv
 
 
 async def test_a_late_refusal_is_of_the_old_credentials_only(served: Served) -> None:
-    """R-ERR-1: the answer to the old ones comes after new ones were set: no mark, and no journey ends by it."""
+    """R-ERR-1: the answer to the old ones comes after new ones were set: no mark, and it goes again at once."""
     choice, account, to = sendgrid(served), next(ACCOUNTS), address()
     await choice.put(account, choice.right)
     await served.email.control("next", {"match": to, "status": 401, "delay": 0.5})
@@ -261,9 +261,11 @@ async def test_a_late_refusal_is_of_the_old_credentials_only(served: Served) -> 
     await served.email.sandbox.met.wait()
     await choice.put(account, {"api_key": "SG.fresh"})
     late = await attempt
-    assert (late.outcome, late.failure.code) == (action_pb2.OUTCOME_DEFERRED, "NEEDS_REAUTHORISATION")
+    assert (late.outcome, late.failure.code) == (action_pb2.OUTCOME_DEFERRED, "CREDENTIALS_CHANGED")
+    assert late.retry_after.ToTimedelta() == timedelta(seconds=1)
     assert not (await choice.shown(account)).HasField("refusal")
-    assert (await choice.client.execute(choice.action(account))).outcome == action_pb2.OUTCOME_SUCCEEDED
+    action.attempt = 2
+    assert (await choice.client.execute(action)).outcome == action_pb2.OUTCOME_SUCCEEDED
 
 
 async def test_another_account_and_another_channel_are_not_concerned(served: Served) -> None:

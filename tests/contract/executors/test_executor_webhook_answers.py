@@ -340,6 +340,32 @@ async def test_reset_after_the_bytes_were_written(hooks: Hooks) -> None:
     assert len(arrived) == 1
 
 
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "POST"])
+@pytest.mark.parametrize("is_kept", [False, True], ids=["new", "kept"])
+async def test_a_connection_that_breaks_brings_no_second_request(
+    hooks: Hooks, method: str, is_kept: bool
+) -> None:
+    """G5: one request per attempt, whatever the method; whether the next one makes it twice is the engine's word."""
+    arrived: list[bytes] = []
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if is_kept and not arrived:
+            arrived.append(await reader.readuntil(b'{"a":1}'))
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        arrived.append(await reader.readuntil(b'{"a":1}'))
+
+    call = {"method": method, "body": {"a": 1}}
+    async with speaking(hooks, take) as url:
+        if is_kept:
+            assert (await hooks.call({**call, "url": url})).outcome == action_pb2.OUTCOME_SUCCEEDED
+        result = await hooks.call({**call, "url": url})
+    assert (result.failure.code, result.certainty) == (
+        "CONNECTION_LOST",
+        action_pb2.CERTAINTY_INDETERMINATE,
+    )
+    assert len(arrived) == 1 + is_kept
+
+
 async def test_rubbish_instead_of_http(hooks: Hooks) -> None:
     async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

@@ -131,6 +131,19 @@ async def test_the_credential_and_the_trace_go_on_and_nothing_else(world: World)
     assert "traceparent" not in world.script.metadata
 
 
+async def test_who_calls_is_asked_once_and_then_believed_for_a_moment(world: World) -> None:
+    """R-API-2: before the first body, and not before the next."""
+    path = f"{world.url}/executions/{ID}/cancel"
+    for _ in range(3):
+        assert (await world.session.post(path, json={"reason": "x"})).status == 501
+    assert world.script.asked == 1
+    stranger = {"authorization": "Bearer wf_another"}
+    world.script.refusal = status(CODE.UNAUTHENTICATED, "UNAUTHENTICATED", "the API key is not known")
+    for _ in range(2):
+        assert (await world.session.post(path, json={"reason": "x"}, headers=stranger)).status == 401
+    assert world.script.asked == 3
+
+
 def change(*seqs: int) -> pb.WatchExecutionResponse:
     entries = [execution_pb2.LogEntry(seq=seq) for seq in seqs]
     return pb.WatchExecutionResponse(execution=execution_pb2.Execution(id=ID), log_entries=entries)

@@ -38,12 +38,15 @@ class Script(ExecutionServiceServicer):
     """What the last call came with."""
     changes: "asyncio.Queue[pb.WatchExecutionResponse | Status | None]" = field(default_factory=asyncio.Queue)
     """What a watcher is told: a change, a refusal, or None for the end."""
+    asked: int = 0
+    """How often an execution was asked for."""
     left: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a watcher has gone."""
 
     async def GetExecution(
         self, request: pb.GetExecutionRequest, context: Context
     ) -> pb.GetExecutionResponse:
+        self.asked += 1
         self.metadata = {key: str(value) for key, value in context.invocation_metadata() or ()}
         if self.raises is not None:
             raise self.raises

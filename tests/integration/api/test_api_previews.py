@@ -147,6 +147,35 @@ async def test_a_preview_without_end_stops(world: World) -> None:
     answer = await previewed(client, "circle", contact.id, version=1, skip_waits=True)
     assert STATUS.Name(answer.status) in ("EXECUTION_STATUS_ACTIVE", "EXECUTION_STATUS_WAITING")
     assert len(answer.entries) > 50
+    assert answer.truncated
+
+
+@pytest.mark.parametrize(
+    "body", [{"text": "x" * 200_000}, {"numbers": [0] * 40_000}], ids=["text", "numbers"]
+)
+async def test_a_preview_that_is_too_large_is_cut(world: World, body: dict[str, Any]) -> None:
+    """R-API-3: as many entries as an answer may hold, and the word that there is more."""
+    client = await world.client()
+    contact = await client.contact()
+    call = {"url": "https://example.com/hook", "body": body}
+    steps = [
+        {"id": "call", "type": "webhook_call", "config": call},
+        {"id": "back", "type": "go_to", "config": {"step": "call", "limit": 1000}},
+    ]
+    await client.publish({"key": "large", "steps": steps})
+    answer = await previewed(client, "large", contact.id, version=1)
+    assert answer.truncated
+    assert len(answer.entries) > 5
+    assert 1_000_000 < answer.ByteSize() < 4 * 1024 * 1024
+
+
+async def test_a_preview_that_ends_is_whole(world: World) -> None:
+    """Nothing is left out, and it says so."""
+    client = await world.client()
+    contact = await client.contact()
+    await client.publish(tagging("whole"))
+    answer = await previewed(client, "whole", contact.id, version=1)
+    assert (STATUS.Name(answer.status), answer.truncated) == ("EXECUTION_STATUS_COMPLETED", False)
 
 
 @pytest.mark.parametrize(

@@ -210,6 +210,23 @@ async def test_unknown_workflows_are_not_found(client: Client, name: str) -> Non
         assert (refusal.code, refusal.reason) == (grpc.StatusCode.NOT_FOUND, "WORKFLOW_NOT_FOUND")
 
 
+@pytest.mark.parametrize("by", ["Publish", "Apply"])
+async def test_what_is_paused_stays_so_when_it_is_published(client: Client, by: str) -> None:
+    """R-STEP-5: it is mended while it is paused; resuming it is a word of its own, and starts take the new version."""
+    workflow = await client.publish(tagging("mended"))
+    await move(client, "Pause", workflow)
+    await client.apply(waiting("mended"), publish=by == "Apply")
+    if by == "Publish":
+        await move(client, "Publish", workflow)
+    found = await get(client, "mended")
+    assert (found.status, found.published_version) == (workflow_pb2.WORKFLOW_STATUS_PAUSED, 2)
+    who = (await client.contact()).id
+    assert (await refused(client.start("mended", who))).reason == "WORKFLOW_NOT_ACTIVE"
+    resumed = await move(client, "Resume", workflow)
+    assert (resumed.status, resumed.published_version) == (workflow_pb2.WORKFLOW_STATUS_ACTIVE, 2)
+    assert (await client.start("mended", who)).execution.workflow_version == 2
+
+
 async def test_the_same_request_id_publishes_once(client: Client) -> None:
     await client.apply(tagging("once"))
     request_id = str(uuid4())

@@ -1,11 +1,13 @@
 """The HTTP API's shapes, refusals and edits, through the real gateway and API, without a worker: R-API-2."""
 
+import asyncio
 import json
 from typing import Any
 from uuid import uuid4
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from services.gateway.rest.asking import MAX_BODY_BYTES
 from services.gateway.rest.bindings import Binding, bindings
@@ -115,6 +117,19 @@ async def test_without_a_known_key_nothing_is_told(world: World) -> None:
             assert answer.headers["www-authenticate"].startswith("Bearer")
             assert (await answer.json(content_type=None))["reason"] == "UNAUTHENTICATED"
             assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 4194304", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("credential", ["", "Authorization: Bearer wf_no\r\n"])
+async def test_a_body_of_nobody_is_not_waited_for(world: World, framing: str, credential: str) -> None:
+    """R-API-2: 401 by the headers alone; not a byte of the body has been sent."""
+    url = URL(world.stack.gateway_url)
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    head = "POST /api/v1/contacts HTTP/1.1\r\nHost: here\r\nContent-Type: application/json"
+    writer.write(f"{head}\r\n{credential}{framing}\r\n\r\n".encode())
+    async with asyncio.timeout(15):
+        assert (await reader.readline()).split()[1] == b"401"
+    writer.close()
 
 
 async def test_a_key_makes_a_request_happen_once(world: World, client: Client, http: Http) -> None:

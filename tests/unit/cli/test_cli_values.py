@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import typer
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
+from wayfarer.admin.v1 import account_pb2
 from wayfarer.common.v1 import failure_pb2
 from wayfarer.execution.v1 import bulk_service_pb2, execution_pb2, workflow_pb2
 
@@ -15,6 +16,7 @@ NAMES = [
     (values.PRIORITIES, execution_pb2.Priority, "PRIORITY_"),
     (values.WORKFLOW_STATUSES, workflow_pb2.WorkflowStatus, "WORKFLOW_STATUS_"),
     (values.ERROR_CLASSES, failure_pb2.ErrorClass, "ERROR_CLASS_"),
+    (values.ROLES, account_pb2.Role, "ROLE_"),
     (values.REMOVED_STEPS, bulk_service_pb2.RemovedStep, "REMOVED_STEP_"),
 ]
 
@@ -24,6 +26,12 @@ def test_the_names_are_those_of_the_protos(
     names: tuple[str, ...], enum: EnumTypeWrapper, prefix: str
 ) -> None:
     assert [prefix + name for name in names] == list(enum.keys())[1:]
+
+
+def test_parts_and_targets_are_fields_of_the_settings() -> None:
+    assert set(values.SETTINGS_PARTS) == set(account_pb2.AccountSettings.DESCRIPTOR.fields_by_name)
+    others = {"off", "digest"}
+    assert {*values.TARGETS, *others} == set(account_pb2.Notifications.DESCRIPTOR.fields_by_name)
 
 
 @pytest.mark.parametrize("text", ["RATE_LIMIT", "rate_limit", "rate-limit"])

@@ -1,4 +1,4 @@
 -- As get_errand, for whoever ends it; crm/errands.py, in the transaction that does. Served by the primary key.
-SELECT contact_id, told_sealed, sent_sealed, result_sealed FROM errand
+SELECT contact_id, told_sealed, sent_sealed, result_sealed, fence, attempt FROM errand
 WHERE account_id = $1 AND execution_id = $2 AND step_id = $3 AND visit = $4
 FOR UPDATE

@@ -65,7 +65,7 @@ class ApplyWorkflowRequest(_message.Message):
     validate_only: _builtins.bool
     """Only check it; write nothing."""
     publish: _builtins.bool
-    """Publish it too."""
+    """Publish it too, as PublishWorkflow does."""
     request_id: _builtins.str
     """A UUID of the caller's: the same id answers the same for 24 hours."""
     @_builtins.property
@@ -588,15 +588,18 @@ class PreviewWorkflowResponse(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     STEP_ID_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
+    TRUNCATED_FIELD_NUMBER: _builtins.int
     status: _execution_pb2.ExecutionStatus.ValueType
-    """Where it would stand: WAITING at a wait, COMPLETED, FAILED; ACTIVE if it went on for longer than is shown."""
+    """Where it would stand: WAITING at a wait, COMPLETED, FAILED; ACTIVE if it was left on its way (`truncated`)."""
     reason: _builtins.str
     """Why it ended, e.g. "completed"; empty if it has not."""
     step_id: _builtins.str
     """The step it would stand at; empty if it has completed."""
+    truncated: _builtins.bool
+    """True if it goes on for longer, or would send more, than is shown."""
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___PreviewedEntry]:
-        """What an execution would log, in order; at most about 400."""
+        """What an execution would log, in order; at most about 400, and 3 MiB."""
 
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
@@ -610,10 +613,11 @@ class PreviewWorkflowResponse(_message.Message):
         reason: _builtins.str = ...,
         step_id: _builtins.str = ...,
         time: _timestamp_pb2.Timestamp | None = ...,
+        truncated: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "reason", b"reason", "status", b"status", "step_id", b"step_id", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "reason", b"reason", "status", b"status", "step_id", b"step_id", "time", b"time", "truncated", b"truncated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

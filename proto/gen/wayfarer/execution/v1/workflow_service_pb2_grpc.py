@@ -120,8 +120,9 @@ class WorkflowServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PublishWorkflow(self, request, context):
-        """PublishWorkflow makes the draft, with its templates as they are now, the next version and the workflow
-        ACTIVE. All of it is checked anew, by the executors as well.
+        """PublishWorkflow makes the draft, with its templates as they are now, the next version, and the workflow
+        ACTIVE if it is a DRAFT; a PAUSED one stays so until ResumeWorkflow, and then takes starts with that version.
+        All of it is checked anew, by the executors as well.
         Errors: NOT_FOUND, INVALID_ARGUMENT WORKFLOW_INVALID, FAILED_PRECONDITION WORKFLOW_ARCHIVED, UNAVAILABLE
         EXECUTOR_UNAVAILABLE, ALREADY_EXISTS DRAFT_CHANGED if it is changed meanwhile.
         """

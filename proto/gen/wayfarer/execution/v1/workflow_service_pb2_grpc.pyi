@@ -33,8 +33,9 @@ class WorkflowServiceStub:
     Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
     """
     PublishWorkflow: _aio.UnaryUnaryMultiCallable[_workflow_service_pb2.PublishWorkflowRequest, _workflow_service_pb2.PublishWorkflowResponse]
-    """PublishWorkflow makes the draft, with its templates as they are now, the next version and the workflow
-    ACTIVE. All of it is checked anew, by the executors as well.
+    """PublishWorkflow makes the draft, with its templates as they are now, the next version, and the workflow
+    ACTIVE if it is a DRAFT; a PAUSED one stays so until ResumeWorkflow, and then takes starts with that version.
+    All of it is checked anew, by the executors as well.
     Errors: NOT_FOUND, INVALID_ARGUMENT WORKFLOW_INVALID, FAILED_PRECONDITION WORKFLOW_ARCHIVED, UNAVAILABLE
     EXECUTOR_UNAVAILABLE, ALREADY_EXISTS DRAFT_CHANGED if it is changed meanwhile.
     """
@@ -108,8 +109,9 @@ class WorkflowServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _workflow_service_pb2.PublishWorkflowRequest,
         context: _aio.ServicerContext[_workflow_service_pb2.PublishWorkflowRequest, _abc.Awaitable[_workflow_service_pb2.PublishWorkflowResponse]],
     ) -> _abc.Awaitable[_workflow_service_pb2.PublishWorkflowResponse]:
-        """PublishWorkflow makes the draft, with its templates as they are now, the next version and the workflow
-        ACTIVE. All of it is checked anew, by the executors as well.
+        """PublishWorkflow makes the draft, with its templates as they are now, the next version, and the workflow
+        ACTIVE if it is a DRAFT; a PAUSED one stays so until ResumeWorkflow, and then takes starts with that version.
+        All of it is checked anew, by the executors as well.
         Errors: NOT_FOUND, INVALID_ARGUMENT WORKFLOW_INVALID, FAILED_PRECONDITION WORKFLOW_ARCHIVED, UNAVAILABLE
         EXECUTOR_UNAVAILABLE, ALREADY_EXISTS DRAFT_CHANGED if it is changed meanwhile.
         """
