@@ -6,16 +6,20 @@ from datetime import datetime
 from uuid import UUID
 
 import asyncpg
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import asyncpg as dialect
 
+from execution_engine import ports
 from execution_engine.errors import NotFound
 from execution_engine.ids import first_id, past_id
 from execution_engine.model import BlockedOn, ErrorClass, ExecutionView, Priority, Status
 from execution_engine.signals import Ask
 from execution_engine.store.tables import execution, execution_history
 
+_INPUT = """SELECT input_sealed FROM execution WHERE account_id = $1 AND execution_id = $2
+UNION ALL SELECT input_sealed FROM execution_history WHERE account_id = $1 AND execution_id = $2"""
 _DIALECT = dialect.dialect()  # type: ignore[no-untyped-call]
 _SHARED = (
     "account_id",
@@ -76,6 +80,17 @@ async def get(connection: asyncpg.Connection, account_id: int, execution_id: UUI
     if not rows:
         raise NotFound("execution", str(execution_id))
     return _view(rows[0])
+
+
+async def trace_id(
+    connection: asyncpg.Connection, vault: ports.Vault, account_id: int, execution_id: UUID
+) -> str:
+    """The trace it is part of, 32 hexadecimal digits; "" if it is not traced."""
+    sealed = await connection.fetchval(_INPUT, account_id, execution_id)
+    traceparent: str = (
+        orjson.loads(vault.open(ports.INPUT, account_id, sealed)).get("trace", "") if sealed else ""
+    )
+    return traceparent.split("-")[1] if traceparent else ""
 
 
 async def page(

@@ -63,7 +63,11 @@ class ExecutionServicer(Steering, execution_service_pb2_grpc.ExecutionServiceSer
         account_id = caller().account_id
         async with account_transaction(self._engine.pool, account_id) as connection:
             view = await executions.get(connection, account_id, UUID(request.id))
-            return pb.GetExecutionResponse(execution=await shown(self._engine, connection, view))
+            execution = await shown(self._engine, connection, view)
+            execution.trace_id = await executions.trace_id(
+                connection, self._engine.vault, account_id, view.execution_id
+            )
+        return pb.GetExecutionResponse(execution=execution)
 
     async def ListExecutions(
         self, request: pb.ListExecutionsRequest, context: Context

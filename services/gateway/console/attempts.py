@@ -1,4 +1,4 @@
-"""How often a key may be tried at the sign-in, per address and per key; console.py asks before it asks the API.
+"""How often a key may be tried at the sign-in, per address and per key; console.py asks it first.
 
 Only what fails counts: an attempt is taken when it begins, so that many at once are many, and given back if
 the key was good. Each gateway process counts for itself.

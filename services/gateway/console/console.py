@@ -141,14 +141,18 @@ class Console:
         *,
         public_url: str,
         sandboxes: Sandboxes | None,
+        trace_url: str = "",
     ) -> "Console":
-        """A console that asks the API at `channel`. Behind HTTPS its cookie goes over nothing else."""
+        """A console that asks the API at `channel`. Behind HTTPS its cookie goes over nothing else.
+
+        `trace_url` is where a trace is shown, with `{trace_id}` in it; without it there are no such links.
+        """
         assets = Assets()
         return cls(
             Stubs(channel),
             Sessions(keyring, secure=urlsplit(public_url).scheme == "https"),
             assets,
-            Renderer(assets, sandboxes=sandboxes is not None),
+            Renderer(assets, sandboxes=sandboxes is not None, trace_url=trace_url),
             sandboxes,
             stop,
         )
