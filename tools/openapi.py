@@ -174,8 +174,8 @@ def _page(binding: Binding, answer: Schema) -> None:
         answer["properties"]["page"] = {"description": "Which page this is; not by token.", **counted}
         pages = {"description": "How many pages there are.", "type": "integer", "minimum": 0}
         answer["properties"]["total_pages"] = pages
-        answer["required"] = [one for one in answer["required"] if one != "next_page_token"]
-        answer["required"].append("total_pages")
+        if "total" in answer["required"]:
+            answer["required"].append("total_pages")
 
 
 def _path_parameter(binding: Binding, path: str, schemas: Schemas) -> dict[str, Any]:
