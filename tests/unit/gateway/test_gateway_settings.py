@@ -21,5 +21,5 @@ def test_without_an_address_of_traces_there_are_no_links() -> None:
 
 @pytest.mark.parametrize("url", ["https://traces.example/", "javascript:{trace_id}", "traces/{trace_id}"])
 def test_an_address_of_traces_is_of_the_web_and_has_a_place_for_the_id(url: str) -> None:
-    with pytest.raises(ConfigError, match="WAYFARER_CONSOLE_TRACE_URL.*trace_id"):
+    with pytest.raises(ConfigError, match=r"WAYFARER_CONSOLE_TRACE_URL.*trace_id"):
         load(Settings, {**GIVEN, "WAYFARER_CONSOLE_TRACE_URL": url})
