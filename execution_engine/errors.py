@@ -132,12 +132,12 @@ class NothingToReplay(Refused):
 
 
 class EventUnreadable(Refused):
-    """What was kept of an event that was set aside still cannot be read."""
+    """What is kept of an event cannot be read, so that it cannot be replayed."""
 
     reason = "EVENT_UNREADABLE"
 
-    def __init__(self, inbox_id: int) -> None:
-        super().__init__("what is kept of this event still cannot be read", inbox_id=str(inbox_id))
+    def __init__(self, event: str) -> None:
+        super().__init__("what is kept of this event still cannot be read", event=event)
 
 
 class ContactOptedOut(Refused):

@@ -49,7 +49,7 @@ async def take_in(
     try:
         arrival = inbox.arrival_of(row, vault, account_id)
     except Exception as error:
-        raise EventUnreadable(inbox_id) from error
+        raise EventUnreadable(str(inbox_id)) from error
     (answer,) = await ingest(connection, vault, outlines, definitions, account_id, [arrival])
     if isinstance(answer, WayfarerError):
         raise answer
@@ -63,7 +63,7 @@ async def try_starts(
 ) -> None:
     """Tries the event's refused starts again; its receipt then says what came of them.
 
-    Raises NotFound, and NothingToReplay if none was refused or no trigger is there for them any more.
+    Raises NotFound, EventUnreadable, and NothingToReplay if none was refused or no trigger is there for them.
     """
     contact_id = await connection.fetchval(_WHOSE, account_id, event_id)
     if contact_id is None:
@@ -122,6 +122,9 @@ def _as_it_came(
 ) -> tuple[dict[str, object], Arrival]:
     """The event as triggers see it, and as it arrived."""
     sealed, at = row["data_sealed"], row["occurred_at"]
-    data = orjson.loads(vault.open(ports.EVENT, account_id, sealed)) if sealed else {}
+    try:
+        data = orjson.loads(vault.open(ports.EVENT, account_id, sealed)) if sealed else {}
+    except Exception as error:
+        raise EventUnreadable(str(event_id)) from error
     event = {"id": str(event_id), "type": row["type"], "time": at.isoformat(), "data": data}
     return event, Arrival(row["source_id"], row["contact_id"], row["type"], at, data, b"")

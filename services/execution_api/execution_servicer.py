@@ -1,6 +1,7 @@
 """Serves ExecutionService: converts, calls the engine, converts; services/execution_api/__main__ adds it."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from uuid import UUID
 
@@ -24,6 +25,7 @@ from services.execution_api.starts import Asked, Starts
 from services.execution_api.steering import Steering
 from services.execution_api.watching import Watching
 from services.runtime.interceptors import Context
+from services.runtime.keyring import KeyringError
 from services.runtime.telemetry import current_traceparent
 
 _LOG_PAGE = 100
@@ -65,9 +67,11 @@ class ExecutionServicer(Steering, execution_service_pb2_grpc.ExecutionServiceSer
         async with account_transaction(self._engine.pool, account_id) as connection:
             view = await executions.get(connection, account_id, UUID(request.id))
             execution = await shown(self._engine, connection, view)
-            execution.trace_id = await executions.trace_id(
-                connection, self._engine.vault, account_id, view.execution_id
-            )
+            # One whose input cannot be opened any more is shown all the same.
+            with suppress(KeyringError):
+                execution.trace_id = await executions.trace_id(
+                    connection, self._engine.vault, account_id, view.execution_id
+                )
         return pb.GetExecutionResponse(execution=execution)
 
     async def ListExecutions(

@@ -123,7 +123,7 @@ class EventServiceServicer:
     def ReplayEvent(self, request, context):
         """ReplayEvent tries again the starts that an event was refused: those its receipt has as BLOCKED. What begins is
         the event's, which keeps its id; the rest of its receipt stays. Nothing else that the event did is done again.
-        Errors: NOT_FOUND, FAILED_PRECONDITION NOTHING_TO_REPLAY, ALREADY_EXISTS REQUEST_ID_REUSED.
+        Errors: NOT_FOUND, FAILED_PRECONDITION NOTHING_TO_REPLAY or EVENT_UNREADABLE, ALREADY_EXISTS REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

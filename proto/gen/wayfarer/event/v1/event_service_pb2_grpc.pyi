@@ -43,7 +43,7 @@ class EventServiceStub:
     ReplayEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ReplayEventRequest, _event_service_pb2.ReplayEventResponse]
     """ReplayEvent tries again the starts that an event was refused: those its receipt has as BLOCKED. What begins is
     the event's, which keeps its id; the rest of its receipt stays. Nothing else that the event did is done again.
-    Errors: NOT_FOUND, FAILED_PRECONDITION NOTHING_TO_REPLAY, ALREADY_EXISTS REQUEST_ID_REUSED.
+    Errors: NOT_FOUND, FAILED_PRECONDITION NOTHING_TO_REPLAY or EVENT_UNREADABLE, ALREADY_EXISTS REQUEST_ID_REUSED.
     """
     ReplaySetAsideEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ReplaySetAsideEventRequest, _event_service_pb2.ReplaySetAsideEventResponse]
     """ReplaySetAsideEvent takes in an event that was set aside, under the id that it has: it counts once, and is not
@@ -117,7 +117,7 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_event_service_pb2.ReplayEventResponse]:
         """ReplayEvent tries again the starts that an event was refused: those its receipt has as BLOCKED. What begins is
         the event's, which keeps its id; the rest of its receipt stays. Nothing else that the event did is done again.
-        Errors: NOT_FOUND, FAILED_PRECONDITION NOTHING_TO_REPLAY, ALREADY_EXISTS REQUEST_ID_REUSED.
+        Errors: NOT_FOUND, FAILED_PRECONDITION NOTHING_TO_REPLAY or EVENT_UNREADABLE, ALREADY_EXISTS REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
