@@ -80,6 +80,10 @@ chaos: $(VENV)/.dev ## kill every process while executions run; nothing may be l
 http-fuzz: $(VENV)/.dev ## generated requests against the HTTP API for 150 s (ARGS="--max-time=600 --seed=7")
 	@$(BIN)/python -m tests.fuzz.http $(ARGS)
 
+.PHONY: clients
+clients: $(VENV)/.dev ## make Python and TypeScript clients of the HTTP API in build/clients and use them (needs node, npm)
+	$(BIN)/python -m pytest -p no:xdist tests/clients $(ARGS)
+
 .PHONY: browser
 browser: $(VENV)/.dev ## the console in a real browser: journeys, axe, screenshots in build/screenshots (needs chromium)
 	$(BIN)/python -m pytest -p no:xdist tests/browser $(ARGS)
@@ -151,6 +155,8 @@ requirements: $(VENV)/.bootstrap ## pin requirements/*.in anew, with hashes
 		--python-version 3.11 --universal -o dev.txt dev.in
 	cd requirements && for f in runtime bootstrap bench envoy; do ../$(BIN)/uv pip compile -q --generate-hashes --no-header \
 		--no-annotate --python-version 3.11 --universal -c dev.txt -o $$f.txt $$f.in; done
+	cd requirements && ../$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header --no-annotate \
+		--python-version 3.11 --universal -o clients.txt clients.in
 	cd requirements/peers && for f in *.in; do ../../$(BIN)/uv pip compile -q --upgrade --generate-hashes --no-header \
 		--no-annotate --python-version 3.11 --universal -o $${f%.in}.txt $$f; done
 

@@ -9,6 +9,8 @@
     │   ├── StepLimit           STEP_LIMIT
     │   ├── LastAdminKey        LAST_ADMIN_KEY
     │   ├── IllegalTransition   ILLEGAL_TRANSITION
+    │   ├── NothingToReplay     NOTHING_TO_REPLAY
+    │   ├── EventUnreadable     EVENT_UNREADABLE
     │   └── ContactOptedOut     CONTACT_OPTED_OUT
     ├── Conflict                it clashes with what is there
     │   ├── ReentryRefused      REENTRY_REFUSED
@@ -115,6 +117,27 @@ class IllegalTransition(Refused):
         super().__init__(
             f"cannot go from {from_status} to {to_status}", from_status=from_status, to_status=to_status
         )
+
+
+class NothingToReplay(Refused):
+    """An event without a refused start that could be tried again."""
+
+    reason = "NOTHING_TO_REPLAY"
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__(
+            "no start of this event was refused, or nothing published answers to it any more",
+            event_id=event_id,
+        )
+
+
+class EventUnreadable(Refused):
+    """What is kept of an event cannot be read, so that it cannot be replayed."""
+
+    reason = "EVENT_UNREADABLE"
+
+    def __init__(self, event: str) -> None:
+        super().__init__("what is kept of this event still cannot be read", event=event)
 
 
 class ContactOptedOut(Refused):

@@ -19,6 +19,7 @@ class ConsequenceKind(IntEnum):
     KEPT = 7
     NOT_WAITED_FOR = 8
     CONSENT_CHANGED = 9
+    REPLAYED = 10
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,20 +41,23 @@ _PROBLEM: Final[Schema] = {
         "errors": {
             "type": "array",
             "description": "The fields at fault, by where they stand in the request.",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "field": {"type": "string"},
-                    "message": {"type": "string"},
-                    "rule": {"type": "string"},
-                },
-                "required": ["field", "message", "rule"],
-            },
+            "items": {"$ref": "#/components/schemas/Violation"},
         },
-        "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
+        "metadata": {"$ref": "#/components/schemas/StringMap"},
     },
     "required": ["type", "title", "status", "detail", "reason"],
 }
+_VIOLATION: Final[Schema] = {
+    "type": "object",
+    "description": "A field at fault.",
+    "properties": {
+        "field": {"type": "string", "description": "Where it stands in the request."},
+        "message": {"type": "string", "description": "What is wrong, for a person."},
+        "rule": {"type": "string", "description": "The rule that it breaks, for a program."},
+    },
+    "required": ["field", "message", "rule"],
+}
+_UUID: Final = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 
 
 def document() -> dict[str, Any]:
@@ -67,6 +70,7 @@ def document() -> dict[str, Any]:
             operations = paths.setdefault(_path(binding), {})
             operations[binding.verb.lower()] = _operation(binding, schemas, texts)
     problem = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    own = {"Problem": _PROBLEM, "Violation": _VIOLATION}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -82,7 +86,7 @@ def document() -> dict[str, Any]:
         "components": {
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
             "responses": {"Problem": {"description": "It could not be served.", "content": problem}},
-            "schemas": dict(sorted((schemas.components | {"Problem": _PROBLEM}).items())),
+            "schemas": dict(sorted((schemas.components | own).items())),
         },
     }
 
@@ -103,17 +107,25 @@ def _operation(binding: Binding, schemas: Schemas, texts: Mapping[str, str]) -> 
     if parameters:
         made["parameters"] = parameters
     if binding.body:
-        of = binding.rpc.input_type
-        if binding.body != "*":
-            of = naming.inner(of.fields_by_name[binding.body])
-        body = schemas.object(of, binding.body_fields, "in")
-        content = {_JSON: {"schema": body}}
-        required = bool(body.get("required")) or binding.body in schemas.needed(binding.rpc.input_type)
-        made["requestBody"] = {"required": required, "content": content}
+        made["requestBody"] = _body(binding, schemas)
     answers = {str(status): _answer(binding, schemas, status) for status in binding.statuses}
     problem = {"$ref": "#/components/responses/Problem"}
     made["responses"] = answers | {"401": problem, "422": problem, "default": problem}
     return made
+
+
+def _body(binding: Binding, schemas: Schemas) -> dict[str, Any]:
+    of = binding.rpc.input_type
+    if binding.body != "*":
+        of = naming.inner(of.fields_by_name[binding.body])
+    body = schemas.object(of, binding.body_fields, "in")
+    # An update's mask is what the body has, unless it is given.
+    required = [name for name in body.pop("required", ()) if name != "update_mask"]
+    if required:
+        body["required"] = required
+    needed = bool(required) or binding.body in schemas.needed(binding.rpc.input_type)
+    content = {_JSON: {"schema": schemas.named(f"{binding.rpc.name}Body", body)}}
+    return {"required": needed, "content": content}
 
 
 def _answer(binding: Binding, schemas: Schemas, status: int) -> dict[str, Any]:
@@ -123,7 +135,8 @@ def _answer(binding: Binding, schemas: Schemas, status: int) -> dict[str, Any]:
         return {"description": described}
     if binding.rpc.server_streaming:
         told = "Events: `change`, `end` after the last, `error` with a Problem."
-        schema = _event(schemas.reference(answer, "out"))
+        event = _event(schemas.reference(answer, "out"))
+        schema = schemas.named(f"{binding.rpc.name}Event", event)
         return {"description": told, "content": {streaming.MEDIA_TYPE: {"schema": schema}}}
     if binding.response_body:
         schema = schemas.of(answer.fields_by_name[binding.response_body], "out")
@@ -138,7 +151,15 @@ def _event(change: Schema) -> Schema:
     told = [change, {"$ref": "#/components/schemas/Problem"}, {"type": "object", "maxProperties": 0}]
     data = {"type": "string", "contentMediaType": _JSON, "contentSchema": {"anyOf": told}}
     names = {"type": "string", "enum": ["change", "end", "error"]}
-    return {"type": "object", "properties": {"event": names, "id": {"type": "string"}, "data": data}}
+    return {
+        "type": "object",
+        "description": "An event of the stream.",
+        "properties": {
+            "event": {"description": "What it tells.", **names},
+            "id": {"description": "Where the stream stands.", "type": "string"},
+            "data": {"description": "What has changed, as JSON; for `error` a Problem.", **data},
+        },
+    }
 
 
 def _page(binding: Binding, answer: Schema) -> None:
@@ -153,8 +174,8 @@ def _page(binding: Binding, answer: Schema) -> None:
         answer["properties"]["page"] = {"description": "Which page this is; not by token.", **counted}
         pages = {"description": "How many pages there are.", "type": "integer", "minimum": 0}
         answer["properties"]["total_pages"] = pages
-        answer["required"] = [one for one in answer["required"] if one != "next_page_token"]
-        answer["required"].append("total_pages")
+        if "total" in answer["required"]:
+            answer["required"].append("total_pages")
 
 
 def _path_parameter(binding: Binding, path: str, schemas: Schemas) -> dict[str, Any]:
@@ -181,7 +202,8 @@ def _headers(binding: Binding) -> list[dict[str, Any]]:
     made = []
     if binding.idempotent_by_key:
         text = "A UUID of the caller's: the same one answers the same for 24 hours."
-        schema: Schema = {"type": "string", "format": "uuid"}
+        # By its pattern: clients made of the document pass a header on as it is given, and it must be a text.
+        schema: Schema = {"type": "string", "pattern": _UUID}
         made.append({"name": naming.IDEMPOTENCY_KEY, "in": "header", "description": text, "schema": schema})
     if binding.rpc.full_name in streaming.POSITIONS:
         text = "The id of the last event seen: the stream goes on after it."
@@ -195,14 +217,16 @@ def _path(binding: Binding) -> str:
 
 
 def _operation_id(binding: Binding) -> str:
-    """The rpc's name; for its other bindings also by what, or how, it is called."""
+    """The rpc's name; for its other bindings by what, or how, it is called. Clients call their methods so."""
     name = binding.rpc.name
     if binding.main:
         return name
+    verb, subject = _WORDS.split(name, maxsplit=1)
+    if binding.path.endswith("/lookup"):
+        return f"Lookup{subject}"
     if binding.variables and binding.verb == "GET":
-        return name + "By" + "And".join(one.title().replace("_", "") for one in binding.variables)
-    last = binding.path.rpartition("/")[2]
-    return name + (last if "{" not in last else binding.verb).title()
+        return verb + "".join(one.title().replace("_", "") for one in binding.variables) + subject
+    return binding.verb.title() + subject
 
 
 def _tag(service: str) -> str:

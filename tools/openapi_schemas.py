@@ -28,7 +28,12 @@ _SPECIAL: Final[Mapping[str, Schema]] = {
     "google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
     "google.protobuf.Duration": {"type": "string", "pattern": r"^-?\d{1,12}(\.\d{1,9})?s$"},
     "google.protobuf.FieldMask": {"type": "string"},
-    "google.protobuf.Struct": {"type": "object", "additionalProperties": True},
+}
+_STRUCT: Final = "google.protobuf.Struct"
+_JSON_OBJECT: Final[Schema] = {
+    "type": "object",
+    "description": "An object of any JSON.",
+    "additionalProperties": True,
 }
 _RULES: Final[Mapping[str, Mapping[str, str]]] = {
     "string": {
@@ -61,6 +66,12 @@ class Schemas:
         if name not in self.components:
             self.components[name] = {}  # a type may hold itself
             self.components[name] = self.object(descriptor, descriptor.fields, way)
+        return {"$ref": f"#/components/schemas/{name}"}
+
+    def named(self, name: str, schema: Schema) -> Schema:
+        """Refers to the schema as a component of that name: clients made of the document call the type so."""
+        known = self.components.setdefault(name, schema)
+        assert known == schema, f"{name} would be two different things"
         return {"$ref": f"#/components/schemas/{name}"}
 
     def object(self, descriptor: Descriptor, fields: Iterable[FieldDescriptor], way: Way) -> Schema:
@@ -105,8 +116,7 @@ class Schemas:
         """The field's schema; what comes in is held to its rules."""
         rules = naming.rules(field) if way == "in" else None
         if naming.is_map(field):
-            inner = naming.inner(field).fields_by_name["value"]
-            return {"type": "object", "additionalProperties": self._one(inner, way)}
+            return self._map(self._one(naming.inner(field).fields_by_name["value"], way))
         made = dict(self._one(field, way))
         if field.is_repeated:
             items = made | (_constraints(rules.repeated.items) if rules is not None else {})
@@ -117,10 +127,17 @@ class Schemas:
             made["minimum"] = 1
         return made
 
+    def _map(self, value: Schema) -> Schema:
+        of = value["$ref"].rpartition("/")[2] if "$ref" in value else value["type"].title()
+        made = {"type": "object", "description": f"{of} by name.", "additionalProperties": value}
+        return self.named(f"{of}Map", made)
+
     def _one(self, field: FieldDescriptor, way: Way) -> Schema:
         if field.full_name in naming.JSON_TEXTS:
             return {}
         if field.message_type is not None:
+            if field.message_type.full_name == _STRUCT:
+                return self.named("JsonObject", _JSON_OBJECT)
             special = _SPECIAL.get(field.message_type.full_name)
             return special or self.reference(field.message_type, way)
         if field.enum_type is not None:

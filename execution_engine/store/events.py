@@ -4,7 +4,7 @@ Order of locks: contact gates, senders' ids, executions, enrolments. Under the g
 can begin unseen, and no other event of the contact is between.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -265,13 +265,13 @@ async def _start(
                 contact_id = one.arrival.contact_id
                 refused.append(Refusal(refusals.LOOP, workflow_id, contact_id, None, one.event_id))
                 continue
-            starts.append((one, _as_start(one, trigger)))
+            starts.append((one, start_of(one.arrival, one.event, trigger)))
     await refusals.add(connection, account_id, refused, now)
     if not starts:
         return
     answers = await enroll(connection, vault, account_id, [start for _, start in starts])
     for (one, start), answer in zip(starts, answers, strict=True):
-        one.consequences.append(_consequence(start, answer))
+        one.consequences.append(consequence_of(start, answer))
 
 
 def _loops(arrival: Arrival, workflow_id: UUID) -> bool:
@@ -279,23 +279,25 @@ def _loops(arrival: Arrival, workflow_id: UUID) -> bool:
     return own > LOOP_LIMIT or len(arrival.workflows) > _DEEPEST
 
 
-def _as_start(one: _Taken, trigger: EventTrigger) -> Start:
+def start_of(arrival: Arrival, event: Mapping[str, Any], trigger: EventTrigger) -> Start:
+    """The start that `trigger` makes of an event, which has its id, type and time."""
     config = trigger.definition
-    event = {name: one.event[name] for name in ("id", "type", "time")}
-    entry_key = str(one.arrival.data.get(config["entry_key"], "")) if "entry_key" in config else ""
+    told = {name: event[name] for name in ("id", "type", "time")}
+    entry_key = str(arrival.data.get(config["entry_key"], "")) if "entry_key" in config else ""
     return Start(
         workflow_id=trigger.workflow_id,
-        contact_id=one.arrival.contact_id,
+        contact_id=arrival.contact_id,
         priority=priority_of(config, Priority.HIGH),
-        trigger=orjson.dumps({**one.arrival.data, "event": event}),
+        trigger=orjson.dumps({**arrival.data, "event": told}),
         traceparent="",
         entry_key=entry_key[:200],
-        event_id=one.event_id,
-        cause=one.arrival.workflows,
+        event_id=UUID(event["id"]),
+        cause=arrival.workflows,
     )
 
 
-def _consequence(start: Start, answer: Enrolled | Duplicate | WayfarerError) -> Consequence:
+def consequence_of(start: Start, answer: Enrolled | Duplicate | WayfarerError) -> Consequence:
+    """What a start came to, for the receipt."""
     workflow_id = str(start.workflow_id)
     match answer:
         case Enrolled():

@@ -59,7 +59,7 @@ async def take_in(
     rows = await connection.fetch(_OLDEST, account_id, most)
     if not rows:
         return 0
-    arrivals = [_arrival(row, vault, account_id) for row in rows]
+    arrivals = [arrival_of(row, vault, account_id) for row in rows]
     # One that is refused (its contact is gone) is dropped: nobody waits for its receipt.
     await ingest(connection, vault, outlines, definitions, account_id, arrivals)
     await connection.execute(_GONE, account_id, [row["inbox_id"] for row in rows])
@@ -79,7 +79,8 @@ async def page(
     return [SetAside(**dict(row)) for row in rows]
 
 
-def _arrival(row: asyncpg.Record, vault: ports.Vault, account_id: int) -> Arrival:
+def arrival_of(row: asyncpg.Record, vault: ports.Vault, account_id: int) -> Arrival:
+    """An event of the inbox as it is to be taken in; raises what opening and reading it raises."""
     data, cause = row["data_sealed"], row["cause_sealed"]
     told = orjson.loads(vault.open(ports.INPUT, account_id, cause)) if cause else {}
     return Arrival(

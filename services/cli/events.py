@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from services.cli.connection import Api
 
 app = typer.Typer(
-    help="Events of contacts: publish, list, receipt, refused, set-aside.", no_args_is_help=True
+    help="Events of contacts: publish, list, receipt, refused, set-aside, replay.", no_args_is_help=True
 )
 
 
@@ -90,6 +90,35 @@ def receipt(
     _print_consequences(found.consequences)
 
 
+@app.command(epilog="wayfarer events replay form-4711; wayfarer events replay --set-aside 17")
+def replay(
+    event: Annotated[str, typer.Argument(help="Our id of it, or the one you gave it.")] = "",
+    set_aside: Annotated[
+        int | None, typer.Option(metavar="NUMBER", min=1, help="Instead: one that was set aside.")
+    ] = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Try the starts again that an event was refused, or take in one that was set aside."""
+    from wayfarer.event.v1 import event_service_pb2 as pb
+
+    from services.cli import render
+
+    if bool(event) == (set_aside is not None):
+        raise typer.BadParameter("give one of EVENT and --set-aside NUMBER")
+    with api_session() as api:
+        if set_aside is not None:
+            asked = pb.ReplaySetAsideEventRequest(inbox_id=set_aside, request_id=str(uuid4()))
+            found = api.call(api.events.ReplaySetAsideEvent, asked).event
+        else:
+            again = pb.ReplayEventRequest(id=_found(api, event).id, request_id=str(uuid4()))
+            found = api.call(api.events.ReplayEvent, again).event
+    if as_json:
+        typer.echo(render.as_json(found))
+        return
+    typer.echo(found.id)
+    _print_consequences(found.consequences)
+
+
 @app.command()
 def refused(
     contact: opt.Contact = "",
@@ -130,9 +159,11 @@ def set_aside(
     from services.cli import render
 
     def table(rows: Sequence["event_pb2.SetAsideEvent"]) -> Any:
-        made = render.table("set aside", "type", "contact", "happened", "sender's id", whole="contact")
+        titles = ("number", "set aside", "type", "contact", "happened", "sender's id")
+        made = render.table(*titles, whole="contact")
         for row in rows:
             made.add_row(
+                str(row.inbox_id),
                 render.to_second(row, "set_aside_time"),
                 row.type,
                 row.contact_id,

@@ -146,7 +146,7 @@ def _servicers(parts: _Parts) -> list[Callable[[grpc.aio.Server], None]]:
         partial(add_EditingServiceServicer_to_server, EditingServicer(engine)),
         partial(add_BulkServiceServicer_to_server, BulkServicer(engine)),
         partial(add_WaitServiceServicer_to_server, WaitServicer(engine, due)),
-        partial(add_EventServiceServicer_to_server, EventServicer(engine, parts.intake)),
+        partial(add_EventServiceServicer_to_server, EventServicer(engine, parts.intake, due)),
         partial(add_ContactServiceServicer_to_server, ContactServicer(engine, parts.records)),
         partial(add_ConsentServiceServicer_to_server, ConsentServicer(engine)),
         partial(add_TemplateServiceServicer_to_server, TemplateServicer(engine)),

@@ -1,35 +1,46 @@
 """Serves EventService: events in, receipts out; services/execution_api/__main__ adds it."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 from uuid import UUID
 
+import asyncpg
 import orjson
+import structlog
+from google.protobuf.message import Message
 from wayfarer.event.v1 import event_pb2, event_service_pb2_grpc
 from wayfarer.event.v1 import event_service_pb2 as pb
 
 from dispatcher.intake import Intake
 from execution_engine.errors import InvalidValue, NotFound, WayfarerError
 from execution_engine.receipts import Consequence
-from execution_engine.store import contacts, event_reads, inbox, refusals, workflows
+from execution_engine.store import contacts, event_reads, inbox, refusals, replays, workflows
 from execution_engine.store.accounts import account_transaction
+from execution_engine.store.definitions import Definitions
 from execution_engine.store.event_reads import EventView
 from execution_engine.store.events import Answer, Arrival
+from execution_engine.store.hints import HintSender
 from execution_engine.store.inbox import SetAside
 from services.execution_api import convert, paging
+from services.execution_api.answers import answered, key_of
 from services.execution_api.auth import caller
 from services.execution_api.showing import Engine
 from services.runtime.interceptors import Context
 
+M = TypeVar("M", bound=Message)
+log = structlog.get_logger(__name__)
 _MOST_DATA = 65_536
 
 
 class EventServicer(event_service_pb2_grpc.EventServiceServicer):
     """The rpcs of EventService; the proto says what each does."""
 
-    def __init__(self, engine: Engine, intake: Intake) -> None:
+    def __init__(self, engine: Engine, intake: Intake, due: HintSender) -> None:
         self._engine = engine
         self._intake = intake
+        self._due = due
+        self._definitions = Definitions(engine.vault)
 
     async def PublishEvents(
         self, request: pb.PublishEventsRequest, context: Context
@@ -113,6 +124,51 @@ class EventServicer(event_service_pb2_grpc.EventServiceServicer):
             events=[_set_aside(one) for one in found[:size]],
             next_page_token=paging.encode(last, mark) if last else "",
         )
+
+    async def ReplayEvent(self, request: pb.ReplayEventRequest, context: Context) -> pb.ReplayEventResponse:
+        who, vault, event_id = caller(), self._engine.vault, UUID(request.id)
+
+        async def again(connection: asyncpg.Connection) -> UUID:
+            await replays.try_starts(connection, vault, who.account_id, event_id, who.actor)
+            return event_id
+
+        return await self._replayed(request, pb.ReplayEventResponse, again)
+
+    async def ReplaySetAsideEvent(
+        self, request: pb.ReplaySetAsideEventRequest, context: Context
+    ) -> pb.ReplaySetAsideEventResponse:
+        who, engine = caller(), self._engine
+
+        async def again(connection: asyncpg.Connection) -> UUID:
+            return await replays.take_in(
+                connection,
+                engine.vault,
+                engine.outlines,
+                self._definitions,
+                who.account_id,
+                request.inbox_id,
+                who.actor,
+            )
+
+        return await self._replayed(request, pb.ReplaySetAsideEventResponse, again)
+
+    async def _replayed(
+        self, request: Message, kind: type[M], again: Callable[[asyncpg.Connection], Awaitable[UUID]]
+    ) -> M:
+        """Replays once per request id, and answers with the event as it then is."""
+        who, engine = caller(), self._engine
+
+        async def work(connection: asyncpg.Connection) -> M:
+            event_id = await again(connection)
+            view = await event_reads.get(connection, engine.vault, who.account_id, event_id, "")
+            return kind(event=_event(view))
+
+        method = kind.DESCRIPTOR.name.removesuffix("Response")
+        key = key_of(method, request)
+        answer = await answered(engine.pool, engine.vault, who.account_id, key, kind, work)
+        log.info("event_replayed", rpc=method, account_id=who.account_id, actor=who.actor)
+        self._due.tell(who.account_id)
+        return answer
 
     async def _named_outside(self, account_id: int, events: Sequence[pb.NewEvent]) -> dict[str, UUID]:
         """Ids of contacts that are named by the caller's own ids."""

@@ -1,6 +1,8 @@
 """Serves ExecutionService: converts, calls the engine, converts; services/execution_api/__main__ adds it."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
 from uuid import UUID
 
 import asyncpg
@@ -23,6 +25,7 @@ from services.execution_api.starts import Asked, Starts
 from services.execution_api.steering import Steering
 from services.execution_api.watching import Watching
 from services.runtime.interceptors import Context
+from services.runtime.keyring import KeyringError
 from services.runtime.telemetry import current_traceparent
 
 _LOG_PAGE = 100
@@ -63,7 +66,13 @@ class ExecutionServicer(Steering, execution_service_pb2_grpc.ExecutionServiceSer
         account_id = caller().account_id
         async with account_transaction(self._engine.pool, account_id) as connection:
             view = await executions.get(connection, account_id, UUID(request.id))
-            return pb.GetExecutionResponse(execution=await shown(self._engine, connection, view))
+            execution = await shown(self._engine, connection, view)
+            # One whose input cannot be opened any more is shown all the same.
+            with suppress(KeyringError):
+                execution.trace_id = await executions.trace_id(
+                    connection, self._engine.vault, account_id, view.execution_id
+                )
+        return pb.GetExecutionResponse(execution=execution)
 
     async def ListExecutions(
         self, request: pb.ListExecutionsRequest, context: Context
@@ -71,12 +80,21 @@ class ExecutionServicer(Steering, execution_service_pb2_grpc.ExecutionServiceSer
         account_id, size = caller().account_id, paging.size_of(request.page_size)
         mark = paging.filter_mark(request)
         before = paging.decode_id(request.page_token, mark)
+        passed = _passed(request, size)
         async with account_transaction(self._engine.pool, account_id) as connection:
             chosen = await self._chosen(connection, account_id, request, before)
-            views = await executions.page(connection, account_id, chosen, size + 1)
+            total = None if request.page_token else await executions.count(connection, account_id, chosen)
+            if passed:
+                before = await executions.at(connection, account_id, chosen, passed)
+                chosen = replace(chosen, before=before)
+            beyond = bool(passed) and before is None
+            views = [] if beyond else await executions.page(connection, account_id, chosen, size + 1)
             listed = await shown_all(self._engine, connection, views[:size])
         more = paging.encode(views[size - 1].execution_id.bytes, mark) if len(views) > size else ""
-        return pb.ListExecutionsResponse(executions=listed, next_page_token=more)
+        answer = pb.ListExecutionsResponse(executions=listed, next_page_token=more)
+        if total is not None:
+            answer.total_size, answer.total_is_minimum = total.number, total.at_least
+        return answer
 
     async def _chosen(
         self,
@@ -210,3 +228,14 @@ class ExecutionServicer(Steering, execution_service_pb2_grpc.ExecutionServiceSer
         self, connection: asyncpg.Connection, view: ExecutionView
     ) -> tuple[tuple[str, str], ...]:
         return await self._engine.outlines.of(connection, view.account_id, view.workflow_id, view.version)
+
+
+def _passed(request: pb.ListExecutionsRequest, size: int) -> int:
+    """How many executions stand before the page that is asked for by its number. Raises InvalidValue."""
+    if request.page and request.page_token:
+        raise InvalidValue("page", "exclusive", "cannot go with page_token")
+    passed = max(request.page - 1, 0) * size
+    if passed >= executions.MOST_COUNTED:
+        told = f"the first {executions.MOST_COUNTED:,} have pages with numbers: go on by next_page_token"
+        raise InvalidValue("page", "too_far", told)
+    return passed

@@ -17,11 +17,12 @@ def size_of(asked: int, default: int = DEFAULT_SIZE) -> int:
 
 
 def filter_mark(request: Message) -> bytes:
-    """Eight bytes that differ when the list, or anything but size and token, differs."""
+    """Eight bytes that differ when the list, or anything but size, token and page, differs."""
     bare = type(request)()
     bare.CopyFrom(request)
-    for name in ("page_size", "page_token"):
-        bare.ClearField(name)
+    for name in ("page_size", "page_token", "page"):
+        if name in bare.DESCRIPTOR.fields_by_name:
+            bare.ClearField(name)
     kind = str(bare.DESCRIPTOR.full_name).encode()
     return hashlib.sha256(kind + bare.SerializeToString(deterministic=True)).digest()[:8]
 

@@ -33,6 +33,13 @@ from services.runtime.metrics import RpcDurations
 from services.runtime.process import launch
 
 
+def address_of_traces(raw: str) -> str:
+    """Take an address of the web with `{trace_id}` in it."""
+    if not raw.startswith(("http://", "https://")) or "{trace_id}" not in raw:
+        raise ValueError("must be an http or https address with {trace_id} in it")
+    return raw
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the gateway needs to know."""
@@ -54,6 +61,12 @@ class Settings:
     sandboxes_url: str = setting(
         "WAYFARER_SANDBOXES_URL", text, default="", help="The providers' sandboxes, likewise."
     )
+    trace_url: str = setting(
+        "WAYFARER_CONSOLE_TRACE_URL",
+        address_of_traces,
+        default="",
+        help="Where a trace is shown, with {trace_id}; without it the console has no links to traces.",
+    )
     metrics_port: int = setting("WAYFARER_METRICS_PORT", integer(0, 65535), default=0, help="0 for none.")
     log_level: str = setting("WAYFARER_LOG_LEVEL", text, default="INFO", help="Lowest level logged.")
     otlp_endpoint: str = setting("OTEL_EXPORTER_OTLP_ENDPOINT", text, default="", help="Empty for no traces.")
@@ -74,7 +87,14 @@ async def main(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -
     due = await stack.enter_async_context(HintSender(pool, DUE))
     callbacks = Callbacks(pool, vault, Intake(pool, vault, Outlines(vault), due), family, settings.public_url)
     sandboxes = await _sandboxes(settings, stack)
-    console = Console.of(api, vault, stop, public_url=settings.public_url, sandboxes=sandboxes)
+    console = Console.of(
+        api,
+        vault,
+        stop,
+        public_url=settings.public_url,
+        sandboxes=sandboxes,
+        trace_url=settings.trace_url,
+    )
     rest = (*Api(api, stop).routes(), *documentation.routes())
     routes = [Route("/healthz", _healthy), *callbacks.routes(), *rest, *console.routes()]
     application = Starlette(routes=routes)

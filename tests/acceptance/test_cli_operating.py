@@ -196,6 +196,11 @@ async def test_a_contacts_past_and_present_are_shown_with_what_was_refused(cli: 
     unknown = await cli("events", "publish", str(uuid4()), signed, "--json")
     assert (unknown.code, "CONTACT_NOT_FOUND" in unknown.err) == (1, True)
     assert (await cli("events", "refused", "--kind", "nonsense")).code == 2
+    assert "BLOCKED" in (await cli("events", "replay", own_id)).out
+    assert "REPLAYED" in (await cli("events", "receipt", own_id)).out
+    assert "NOTHING_TO_REPLAY" in (await cli("events", "replay", "co-first")).err
+    assert "SET_ASIDE_EVENT_NOT_FOUND" in (await cli("events", "replay", "--set-aside", "1")).err
+    assert (await cli("events", "replay")).code == 2
 
 
 async def test_the_overview_counts_and_top_is_live(cli: Cli, stack: Stack, tmp_path: Path) -> None:

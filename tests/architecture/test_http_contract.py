@@ -90,6 +90,8 @@ def test_each_binding_is_fit_for_its_verb(binding: Binding) -> None:
             naming.WELL_KNOWN
         )
         assert not nested, f"{field.full_name} cannot be written in a query"
+        chosen = {binding.variable(path).containing_oneof for path in binding.variables} - {None}
+        assert field.containing_oneof not in chosen, f"{field.full_name}: the path has chosen"
 
 
 def test_names_in_json_are_ours_and_never_meet() -> None:

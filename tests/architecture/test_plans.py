@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 import asyncpg
 import pytest
 
 from execution_engine.bulk import Chosen
-from execution_engine.model import LIVE
-from execution_engine.store import bulk, overview
+from execution_engine.model import LIVE, Status
+from execution_engine.store import bulk, executions, overview
 from execution_engine.store.sql import statement
 from services.local.stack import Stack
 from services.worker.__main__ import PLANNER
@@ -88,6 +89,38 @@ async def test_executions_at_a_step_are_found_by_their_workflow(
     plan = "\n".join(row[0] for row in rows)
     assert "execution_by_workflow" in plan, plan
     assert "Seq Scan on execution" not in plan, plan
+
+
+@dataclass(slots=True)
+class Explained:
+    """A connection that tells how a query would be answered, and answers none."""
+
+    connection: asyncpg.Connection
+    plan: str = ""
+
+    async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+        self.plan = "\n".join(row[0] for row in await self.connection.fetch(f"EXPLAIN {query}", *arguments))
+        return []
+
+
+@pytest.mark.parametrize("by", ["account", "workflow", "status", "workflow and status"])
+async def test_a_total_reads_by_index_and_stops(
+    stack: Stack, worker_role: asyncpg.Connection, by: str
+) -> None:
+    """R-API-2: counting executions has a limit within each table, under the filter that no index serves."""
+    workflow_id = await worker_role.fetchval("SELECT workflow_id FROM workflow WHERE account_id = 1001")
+    chosen = executions.Filter(
+        workflow_id=workflow_id if "workflow" in by else None,
+        status=Status.FAILED if "status" in by else None,
+    )
+    connection = await asyncpg.connect(stack.prepared.dsns["wayfarer_api"])
+    async with connection.transaction():
+        await connection.execute("SELECT set_config('wayfarer.account_id', '1001', true)")
+        explained = Explained(connection)
+        await executions.count(explained, 1001, chosen)
+    await connection.close()
+    assert len(re.findall(r"^ +-> +Limit |^ +Limit ", explained.plan, re.M)) >= 2, explained.plan
+    assert "Seq Scan on execution " not in explained.plan, explained.plan
 
 
 READS = {

@@ -8,6 +8,7 @@ from wayfarer.admin.v1 import account_pb2
 from wayfarer.admin.v1 import admin_service_pb2 as admin_pb
 from wayfarer.crm.v1 import consent_service_pb2 as consent_pb
 from wayfarer.crm.v1 import contact_service_pb2 as contact_pb
+from wayfarer.execution.v1.workflow_service_pb2 import PauseWorkflowRequest, ResumeWorkflowRequest
 
 from tests.browser.conftest import Site
 from tests.integration.api.world import Client, refused, tagging, waiting
@@ -75,6 +76,47 @@ async def test_an_event_is_published_once_and_its_receipt_shown(signed_in: Page,
     await page.get_by_role("button", name="Publish").click()
     await expect(page.locator("main")).to_contain_text("Started")
     assert len((await site.client.listed(workflow=key)).executions) == 1
+
+
+async def test_a_refused_start_is_replayed(signed_in: Page, site: Site) -> None:
+    """R-TRIG-6: asked first, then done; the receipt says what came of it and who asked."""
+    page, client, key = signed_in, site.client, f"again_{uuid4().hex[:6]}"
+    workflow = await client.publish(tagging(key, triggers=[{"event": f"custom:{key}"}]))
+    await client.call(client.workflows.PauseWorkflow, PauseWorkflowRequest(workflow=workflow))
+    receipt = await client.publish_event(site.lively.ids[16], f"custom:{key}")
+    await client.call(client.workflows.ResumeWorkflow, ResumeWorkflowRequest(workflow=workflow))
+    await page.goto(site.url(f"/console/events/{receipt.event_id}"))
+    await page.get_by_role("link", name="Replay …").click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog).to_contain_text("counts once")
+    await dialog.get_by_role("button", name="Replay").click()
+    await expect(page.get_by_role("status")).to_contain_text("What began is in the receipt")
+    await expect(page.locator("main")).to_contain_text("By local-stack")
+    await expect(page.get_by_role("link", name="Replay …")).to_have_count(0)
+    assert len((await client.listed(workflow=key)).executions) == 1
+
+
+async def test_an_event_set_aside_is_taken_in(signed_in: Page, site: Site) -> None:
+    """What still cannot be read is refused and stays; then it is taken in, and its receipt shown."""
+    page, client = signed_in, site.client
+    await site.world.owner.execute(
+        "INSERT INTO event_inbox (account_id, contact_id, type, source_id, occurred_at, data_sealed, failed_at)"
+        " VALUES ($1, $2::uuid, 'page_visited', 'aside', wf_now(), 'not sealed by us', wf_now())",
+        client.account_id,
+        site.lively.ids[16],
+    )
+    await page.goto(site.url("/console/set-aside"))
+    await page.get_by_role("link", name="Take in …").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Take in").click()
+    await expect(page.locator("main")).to_contain_text("still cannot be read")
+    await site.world.owner.execute(
+        "UPDATE event_inbox SET data_sealed = NULL WHERE account_id = $1", client.account_id
+    )
+    await page.get_by_role("button", name="Take in").click()
+    await expect(page.get_by_role("status")).to_contain_text("Taken in")
+    await expect(page.locator("main")).to_contain_text("By local-stack")
+    await page.goto(site.url("/console/set-aside"))
+    await expect(page.get_by_role("link", name="Take in …")).to_have_count(0)
 
 
 async def test_settings_are_changed_part_by_part(page: Page, site: Site) -> None:

@@ -1,8 +1,9 @@
 """Serves the console: who is signed in, which page, what an error becomes; the gateway mounts it."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -24,6 +25,7 @@ from services.gateway.console import (
     contact_actions,
     contact_pages,
     document_pages,
+    event_actions,
     event_pages,
     execution_actions,
     execution_pages,
@@ -40,6 +42,7 @@ from services.gateway.console import (
     workflow_pages,
 )
 from services.gateway.console.api import Api, Stubs, Trouble, permitted
+from services.gateway.console.attempts import Attempts
 from services.gateway.console.forms import Done, Form
 from services.gateway.console.rendering import Assets, Page, Renderer
 from services.gateway.console.sandbox_pages import Sandboxes
@@ -104,6 +107,8 @@ _FORMS: Final[tuple[tuple[str, str, forms.Handler], ...]] = (
     ("/contacts/{contact}/consent", "contacts", contact_actions.consent),
     ("/contacts/{contact}/event", "contacts", contact_actions.publish_event),
     ("/contacts/{contact}/delete", "contacts", contact_actions.delete),
+    ("/events/{event}/replay", "events", event_actions.replay),
+    ("/set-aside/{place:int}/replay", "refusals", event_actions.take_in),
     ("/settings/provider", "settings", provider_actions.offered),
     ("/settings/provider/{channel}/remove", "settings", provider_actions.remove),
     ("/settings/provider/{channel}/{provider}", "settings", provider_actions.choose),
@@ -125,6 +130,7 @@ class Console:
     renderer: Renderer
     sandboxes: Sandboxes | None
     stop: asyncio.Event
+    attempts: Attempts = field(default_factory=Attempts)
 
     @classmethod
     def of(
@@ -135,14 +141,18 @@ class Console:
         *,
         public_url: str,
         sandboxes: Sandboxes | None,
+        trace_url: str = "",
     ) -> "Console":
-        """A console that asks the API at `channel`. Behind HTTPS its cookie goes over nothing else."""
+        """A console that asks the API at `channel`. Behind HTTPS its cookie goes over nothing else.
+
+        `trace_url` is where a trace is shown, with `{trace_id}` in it; without it there are no such links.
+        """
         assets = Assets()
         return cls(
             Stubs(channel),
             Sessions(keyring, secure=urlsplit(public_url).scheme == "https"),
             assets,
-            Renderer(assets, sandboxes=sandboxes is not None),
+            Renderer(assets, sandboxes=sandboxes is not None, trace_url=trace_url),
             sandboxes,
             stop,
         )
@@ -256,6 +266,10 @@ class Console:
             return self._asked(there, "This form was sent from another site.", 403)
         if not key or not key.isascii() or len(key) > 500:
             return self._asked(there, "Give an API key of your account.", 400)
+        address = request.client.host if request.client else ""
+        attempt = self.attempts.take(address, key)
+        if attempt.wait_s:
+            return self._too_often(there, attempt.wait_s, address)
         api = Api(self.stubs, key)
         try:
             await api.call(self.stubs.workflows.ListWorkflows, ListWorkflowsRequest(page_size=1))
@@ -263,7 +277,9 @@ class Console:
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.UNAUTHENTICATED:
                 return self._asked(there, "This key is not known, or was revoked.", 401)
+            self.attempts.give_back(attempt)
             return self._asked(there, "The platform does not answer just now. Try again in a moment.", 503)
+        self.attempts.give_back(attempt)
         answer = RedirectResponse(there, status_code=303)
         self.sessions.keep(answer, Session.begin(key, account.account.name if account else ""))
         return answer
@@ -274,6 +290,13 @@ class Console:
             return Response("This form was not sent from a page of the console.\n", status_code=403)
         answer = RedirectResponse(_SIGN_IN, status_code=303)
         self.sessions.end(answer)
+        return answer
+
+    def _too_often(self, there: str, wait_s: float, address: str) -> Response:
+        log.warning("sign_in_too_often", address=address)
+        wait = math.ceil(wait_s)
+        answer = self._asked(there, f"Too many keys were tried. Try again in {wait} s.", 429)
+        answer.headers["retry-after"] = str(wait)
         return answer
 
     def _asked(self, there: str, problem: str, status: int = 200) -> Response:

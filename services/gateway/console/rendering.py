@@ -76,8 +76,8 @@ class Assets:
 class Renderer:
     """Makes HTML of pages."""
 
-    def __init__(self, assets: Assets, *, sandboxes: bool) -> None:
-        """`sandboxes`: whether the local mailbox and phone can be shown."""
+    def __init__(self, assets: Assets, *, sandboxes: bool, trace_url: str) -> None:
+        """`sandboxes`: whether the local ones can be shown; `trace_url`: of a trace, with {trace_id}."""
         self._environment = Environment(
             loader=FileSystemLoader(_HERE / "templates"),
             autoescape=True,
@@ -99,7 +99,13 @@ class Renderer:
             "field": getattr,
             "sections": sections,
         }
-        self._environment.globals |= {"asset": assets.url, "w": words, "sandboxes": sandboxes, "link": link}
+        self._environment.globals |= {
+            "asset": assets.url,
+            "w": words,
+            "sandboxes": sandboxes,
+            "link": link,
+            "trace_url": trace_url,
+        }
 
     def response(self, page: Page, **frame: Any) -> Response:
         """The whole page, framed."""

@@ -64,6 +64,7 @@ CONSEQUENCES: Final = {
     7: ("Kept", "wait"),
     8: ("Not waited for", "mute"),
     9: ("Consent changed", "warn"),
+    10: ("Replayed", "info"),
 }
 REFUSALS: Final = {
     "opt_out_blocked": "The contact has opted out",

@@ -59,7 +59,12 @@ class Binding:
         if self.body == "*":
             return []
         taken = {self.body, naming.REQUEST_ID, *self.variables}
-        return [field for field in self.rpc.input_type.fields if field.name not in taken]
+        chosen = {self.variable(path).containing_oneof for path in self.variables} - {None}
+        return [
+            field
+            for field in self.rpc.input_type.fields
+            if field.name not in taken and field.containing_oneof not in chosen
+        ]
 
     @property
     def body_fields(self) -> list[FieldDescriptor]:

@@ -63,7 +63,7 @@ def _page(document: Json) -> Iterator[str]:
     for tag in document["tags"]:
         yield f'<h2>{escape(tag["name"])}</h2><p class="soft">{_prose(tag["description"])}</p>'
         for verb, path, one in operations[tag["name"]]:
-            yield from _operation(verb, path, one)
+            yield from _operation(verb, path, one, _body(one, document["components"]["schemas"]))
     yield "<h2>Types</h2>"
     for name, schema in document["components"]["schemas"].items():
         yield f'<details id="type-{name}"><summary><code>{name}</code></summary><div>'
@@ -71,7 +71,16 @@ def _page(document: Json) -> Iterator[str]:
     yield "</main></body></html>"
 
 
-def _operation(verb: str, path: str, one: Json) -> Iterator[str]:
+def _body(one: Json, types: Json) -> Json | None:
+    """The schema of what an operation takes; None if it takes no body."""
+    if "requestBody" not in one:
+        return None
+    name: str = one["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+    schema: Json = types[name.rpartition("/")[2]]
+    return schema
+
+
+def _operation(verb: str, path: str, one: Json, body: Json | None) -> Iterator[str]:
     yield f'<details id="{one["operationId"]}"><summary><span class="verb">{verb}</span> '
     yield f'<code>{escape(path)}</code><span class="soft">{_prose(one["summary"])}</span></summary><div>'
     yield f"<p>{_prose(one['description'])}</p>"
@@ -81,24 +90,21 @@ def _operation(verb: str, path: str, one: Json) -> Iterator[str]:
             for p in one["parameters"]
         )
         yield f"<h4>Parameters</h4>{_table(rows)}"
-    body = one.get("requestBody")
-    if body:
-        yield f"<h4>Body</h4>{_fields(body['content']['application/json']['schema'])}"
+    if body is not None:
+        yield f"<h4>Body</h4>{_fields(body)}"
     for status, answer in one["responses"].items():
         if not status.startswith("2"):
             continue
         schemas = [content["schema"] for content in answer.get("content", {}).values()]
         told = "".join(f" {_type(schema)}" for schema in schemas)
         yield f"<h4>{status}</h4><p>{_prose(answer['description'])}{told}</p>"
-    yield f"<h4>With curl</h4><pre>{escape(_curl(verb, path, one))}</pre></div></details>"
+    yield f"<h4>With curl</h4><pre>{escape(_curl(verb, path, body))}</pre></div></details>"
 
 
-def _curl(verb: str, path: str, one: Json) -> str:
+def _curl(verb: str, path: str, body: Json | None) -> str:
     words = [f'curl -X {verb} "$URL{path}" -H "authorization: Bearer $KEY"']
-    body = one.get("requestBody")
-    if body:
-        required = body["content"]["application/json"]["schema"].get("required", ())
-        example = orjson.dumps(dict.fromkeys(required, "…")).decode()
+    if body is not None:
+        example = orjson.dumps(dict.fromkeys(body.get("required", ()), "…")).decode()
         words.append(f"-H 'content-type: application/json' -d '{example}'")
     return " \\\n  ".join(words)
 

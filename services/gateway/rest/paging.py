@@ -1,6 +1,7 @@
 """Lists by page and limit: what is asked for when nothing is, and what an answer says of its page.
 
-Lists that know their total are read by page and limit, and by token; the others by limit and token.
+Lists that know their total are read by page and limit, and by token; the others by limit and token. What
+is told of the total and its pages is left out where the API does not tell the total.
 """
 
 import math
@@ -45,8 +46,7 @@ def tell(request: Message, answer: dict[str, Any]) -> None:
     answer["limit"] = asked.page_size
     if not is_numbered(naming.kind(request)):
         return
-    answer["total_pages"] = math.ceil(answer["total"] / asked.page_size)
+    if "total" in answer:
+        answer["total_pages"] = math.ceil(answer["total"] / asked.page_size)
     if not asked.page_token:
         answer["page"] = asked.page or 1
-    if asked.page:
-        del answer["next_page_token"]  # one way through a list at a time

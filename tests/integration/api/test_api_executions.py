@@ -215,6 +215,15 @@ async def begin_attempt(world: World, client: Client, execution_id: str) -> None
     )
 
 
+async def test_one_whose_input_cannot_be_opened_is_shown(world: World, client: Client) -> None:
+    (execution_id,) = await started(client, 1)
+    await world.owner.execute(
+        "UPDATE execution SET input_sealed = 'not sealed by us' WHERE execution_id = $1", UUID(execution_id)
+    )
+    read = await client.get(execution_id)
+    assert (read.id, read.trace_id) == (execution_id, "")
+
+
 async def test_logs_are_paged_and_counted(world: World, client: Client) -> None:
     (execution_id,) = await started(client, 1)
     await begin_attempt(world, client, execution_id)

@@ -48,7 +48,7 @@ async def test_every_fault_of_a_request_is_named_at_once(world: World, client: C
         "from_": "2026-02-30",
         "limit": "ten",
         "contact_id": "",
-        "page": 1,
+        "page": 0,
     }
     answer = await http("GET", "/executions", **query)
     assert answer.at_fault == {
@@ -56,7 +56,7 @@ async def test_every_fault_of_a_request_is_named_at_once(world: World, client: C
         "from": "timestamp",
         "limit": "type",
         "contact_id": "empty",
-        "page": "unknown",
+        "page": "int32.gte",
     }
     assert await world.rows(client) == before
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import aiohttp
 import grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as pb
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
@@ -15,6 +16,7 @@ from wayfarer.execution.v1 import execution_service_pb2, workflow_service_pb2
 from wayfarer.execution.v1.execution_service_pb2_grpc import ExecutionServiceStub
 from wayfarer.execution.v1.workflow_service_pb2_grpc import WorkflowServiceStub
 
+from services.local.stack import Stack
 from services.runtime.grpc_client import open_channel
 from tests.support.stacks import fresh_stack
 
@@ -65,6 +67,13 @@ async def collecting() -> AsyncIterator[Collector]:
         await server.stop(None)
 
 
+async def _page(stack: Stack, path: str) -> str:
+    """A page of the console, for somebody who has signed in."""
+    async with aiohttp.ClientSession(stack.gateway_url, cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+        await session.post("/console/sign-in", data={"key": stack.api_key})
+        return await (await session.get(path)).text()
+
+
 async def test_one_trace_from_the_start_to_the_executor() -> None:
     """R-OPS-1, A-21: one trace over all processes, and nothing in it of the contact or of the key."""
     async with collecting() as collector:
@@ -72,6 +81,7 @@ async def test_one_trace_from_the_start_to_the_executor() -> None:
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.port}",
             "OTEL_TRACES_SAMPLER_ARG": "1.0",
             "OTEL_BSP_SCHEDULE_DELAY": "200",
+            "WAYFARER_CONSOLE_TRACE_URL": "https://traces.example/of/{trace_id}?by=wayfarer&all",
         }
         async with fresh_stack(environment=environment) as stack, open_channel(stack.address) as channel:
             metadata = (("authorization", f"Bearer {stack.api_key}"),)
@@ -99,5 +109,11 @@ async def test_one_trace_from_the_start_to_the_executor() -> None:
                 while not any(wanted <= spans for spans in collector.spans.values()):
                     collector.came.clear()
                     await collector.came.wait()
+            (trace,) = (one for one, spans in collector.spans.items() if wanted <= spans)
+            read = execution_service_pb2.GetExecutionRequest(id=started.execution.id)
+            got = await executions.GetExecution(read, metadata=metadata, timeout=10)
+            assert got.execution.trace_id == trace.hex()
+            page = await _page(stack, f"/console/executions/{started.execution.id}")
+            assert f'href="https://traces.example/of/{trace.hex()}?by=wayfarer&amp;all"' in page
             for canary in (CANARY, "canary-key"):
                 assert canary.encode() not in collector.raw

@@ -47,6 +47,8 @@ class _ConsequenceKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Conse
     """An execution waited for it, but was resumed by something else before."""
     CONSEQUENCE_KIND_CONSENT_CHANGED: _ConsequenceKind.ValueType  # 9
     """It changed what may be sent to the contact or its address; reason says how, e.g. "STOP"."""
+    CONSEQUENCE_KIND_REPLAYED: _ConsequenceKind.ValueType  # 10
+    """Somebody had it replayed; reason says who. What stands before it is what came of it."""
 
 class ConsequenceKind(_ConsequenceKind, metaclass=_ConsequenceKindEnumTypeWrapper):
     """ConsequenceKind is what an event did to an execution or a workflow."""
@@ -71,6 +73,8 @@ CONSEQUENCE_KIND_NOT_WAITED_FOR: ConsequenceKind.ValueType  # 8
 """An execution waited for it, but was resumed by something else before."""
 CONSEQUENCE_KIND_CONSENT_CHANGED: ConsequenceKind.ValueType  # 9
 """It changed what may be sent to the contact or its address; reason says how, e.g. "STOP"."""
+CONSEQUENCE_KIND_REPLAYED: ConsequenceKind.ValueType  # 10
+"""Somebody had it replayed; reason says who. What stands before it is what came of it."""
 Global___ConsequenceKind: _TypeAlias = ConsequenceKind  # noqa: Y015
 
 @_typing.final

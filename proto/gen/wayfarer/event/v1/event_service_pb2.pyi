@@ -424,3 +424,103 @@ class ListSetAsideEventsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListSetAsideEventsResponse: _TypeAlias = ListSetAsideEventsResponse  # noqa: Y015
+
+@_typing.final
+class ReplayEventRequest(_message.Message):
+    """ReplayEventRequest names an event that was taken in."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Our id of it."""
+    request_id: _builtins.str
+    """A UUID of the caller's: the same id answers the same for 24 hours."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayEventRequest: _TypeAlias = ReplayEventRequest  # noqa: Y015
+
+@_typing.final
+class ReplayEventResponse(_message.Message):
+    """ReplayEventResponse gives the event as it then is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def event(self) -> _event_pb2.Event:
+        """With its receipt."""
+
+    def __init__(
+        self,
+        *,
+        event: _event_pb2.Event | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayEventResponse: _TypeAlias = ReplayEventResponse  # noqa: Y015
+
+@_typing.final
+class ReplaySetAsideEventRequest(_message.Message):
+    """ReplaySetAsideEventRequest names an event that was set aside."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INBOX_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    inbox_id: _builtins.int
+    """Its place among the account's."""
+    request_id: _builtins.str
+    """A UUID of the caller's: the same id answers the same for 24 hours."""
+    def __init__(
+        self,
+        *,
+        inbox_id: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["inbox_id", b"inbox_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplaySetAsideEventRequest: _TypeAlias = ReplaySetAsideEventRequest  # noqa: Y015
+
+@_typing.final
+class ReplaySetAsideEventResponse(_message.Message):
+    """ReplaySetAsideEventResponse gives the event as it was taken in."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def event(self) -> _event_pb2.Event:
+        """With its receipt."""
+
+    def __init__(
+        self,
+        *,
+        event: _event_pb2.Event | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplaySetAsideEventResponse: _TypeAlias = ReplaySetAsideEventResponse  # noqa: Y015

@@ -61,6 +61,16 @@ class EventServiceStub:
                 request_serializer=wayfarer_dot_event_dot_v1_dot_event__service__pb2.ListSetAsideEventsRequest.SerializeToString,
                 response_deserializer=wayfarer_dot_event_dot_v1_dot_event__service__pb2.ListSetAsideEventsResponse.FromString,
                 _registered_method=True)
+        self.ReplayEvent = channel.unary_unary(
+                '/wayfarer.event.v1.EventService/ReplayEvent',
+                request_serializer=wayfarer_dot_event_dot_v1_dot_event__service__pb2.ReplayEventRequest.SerializeToString,
+                response_deserializer=wayfarer_dot_event_dot_v1_dot_event__service__pb2.ReplayEventResponse.FromString,
+                _registered_method=True)
+        self.ReplaySetAsideEvent = channel.unary_unary(
+                '/wayfarer.event.v1.EventService/ReplaySetAsideEvent',
+                request_serializer=wayfarer_dot_event_dot_v1_dot_event__service__pb2.ReplaySetAsideEventRequest.SerializeToString,
+                response_deserializer=wayfarer_dot_event_dot_v1_dot_event__service__pb2.ReplaySetAsideEventResponse.FromString,
+                _registered_method=True)
 
 
 class EventServiceServicer:
@@ -110,6 +120,25 @@ class EventServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReplayEvent(self, request, context):
+        """ReplayEvent tries again the starts that an event was refused: those its receipt has as BLOCKED. What begins is
+        the event's, which keeps its id; the rest of its receipt stays. Nothing else that the event did is done again.
+        Errors: NOT_FOUND, FAILED_PRECONDITION NOTHING_TO_REPLAY or EVENT_UNREADABLE, ALREADY_EXISTS REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplaySetAsideEvent(self, request, context):
+        """ReplaySetAsideEvent takes in an event that was set aside, under the id that it has: it counts once, and is not
+        set aside any more. If it cannot be taken in it stays where it is.
+        Errors: NOT_FOUND, FAILED_PRECONDITION EVENT_UNREADABLE, INVALID_ARGUMENT (it happened more than 30 days ago),
+        ALREADY_EXISTS EVENT_ID_REUSED or REQUEST_ID_REUSED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EventServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -137,6 +166,16 @@ def add_EventServiceServicer_to_server(servicer, server):
                     servicer.ListSetAsideEvents,
                     request_deserializer=wayfarer_dot_event_dot_v1_dot_event__service__pb2.ListSetAsideEventsRequest.FromString,
                     response_serializer=wayfarer_dot_event_dot_v1_dot_event__service__pb2.ListSetAsideEventsResponse.SerializeToString,
+            ),
+            'ReplayEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayEvent,
+                    request_deserializer=wayfarer_dot_event_dot_v1_dot_event__service__pb2.ReplayEventRequest.FromString,
+                    response_serializer=wayfarer_dot_event_dot_v1_dot_event__service__pb2.ReplayEventResponse.SerializeToString,
+            ),
+            'ReplaySetAsideEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplaySetAsideEvent,
+                    request_deserializer=wayfarer_dot_event_dot_v1_dot_event__service__pb2.ReplaySetAsideEventRequest.FromString,
+                    response_serializer=wayfarer_dot_event_dot_v1_dot_event__service__pb2.ReplaySetAsideEventResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -276,6 +315,60 @@ class EventService:
             '/wayfarer.event.v1.EventService/ListSetAsideEvents',
             wayfarer_dot_event_dot_v1_dot_event__service__pb2.ListSetAsideEventsRequest.SerializeToString,
             wayfarer_dot_event_dot_v1_dot_event__service__pb2.ListSetAsideEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wayfarer.event.v1.EventService/ReplayEvent',
+            wayfarer_dot_event_dot_v1_dot_event__service__pb2.ReplayEventRequest.SerializeToString,
+            wayfarer_dot_event_dot_v1_dot_event__service__pb2.ReplayEventResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplaySetAsideEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wayfarer.event.v1.EventService/ReplaySetAsideEvent',
+            wayfarer_dot_event_dot_v1_dot_event__service__pb2.ReplaySetAsideEventRequest.SerializeToString,
+            wayfarer_dot_event_dot_v1_dot_event__service__pb2.ReplaySetAsideEventResponse.FromString,
             options,
             channel_credentials,
             insecure,

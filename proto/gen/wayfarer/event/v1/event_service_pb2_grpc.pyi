@@ -40,6 +40,17 @@ class EventServiceStub:
     first. They are kept and hold up nothing; what they would have caused has not happened.
     Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
     """
+    ReplayEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ReplayEventRequest, _event_service_pb2.ReplayEventResponse]
+    """ReplayEvent tries again the starts that an event was refused: those its receipt has as BLOCKED. What begins is
+    the event's, which keeps its id; the rest of its receipt stays. Nothing else that the event did is done again.
+    Errors: NOT_FOUND, FAILED_PRECONDITION NOTHING_TO_REPLAY or EVENT_UNREADABLE, ALREADY_EXISTS REQUEST_ID_REUSED.
+    """
+    ReplaySetAsideEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ReplaySetAsideEventRequest, _event_service_pb2.ReplaySetAsideEventResponse]
+    """ReplaySetAsideEvent takes in an event that was set aside, under the id that it has: it counts once, and is not
+    set aside any more. If it cannot be taken in it stays where it is.
+    Errors: NOT_FOUND, FAILED_PRECONDITION EVENT_UNREADABLE, INVALID_ARGUMENT (it happened more than 30 days ago),
+    ALREADY_EXISTS EVENT_ID_REUSED or REQUEST_ID_REUSED.
+    """
 
 class EventServiceServicer(metaclass=_abc_1.ABCMeta):
     """EventService takes in what happens to contacts: it starts workflows, resumes waits,
@@ -96,6 +107,29 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         """ListSetAsideEvents pages through events of actions and of contacts' changes that could not be taken in, newest
         first. They are kept and hold up nothing; what they would have caused has not happened.
         Errors: INVALID_ARGUMENT PAGE_TOKEN_INVALID.
+        """
+
+    @_abc_1.abstractmethod
+    def ReplayEvent(
+        self,
+        request: _event_service_pb2.ReplayEventRequest,
+        context: _aio.ServicerContext[_event_service_pb2.ReplayEventRequest, _abc.Awaitable[_event_service_pb2.ReplayEventResponse]],
+    ) -> _abc.Awaitable[_event_service_pb2.ReplayEventResponse]:
+        """ReplayEvent tries again the starts that an event was refused: those its receipt has as BLOCKED. What begins is
+        the event's, which keeps its id; the rest of its receipt stays. Nothing else that the event did is done again.
+        Errors: NOT_FOUND, FAILED_PRECONDITION NOTHING_TO_REPLAY or EVENT_UNREADABLE, ALREADY_EXISTS REQUEST_ID_REUSED.
+        """
+
+    @_abc_1.abstractmethod
+    def ReplaySetAsideEvent(
+        self,
+        request: _event_service_pb2.ReplaySetAsideEventRequest,
+        context: _aio.ServicerContext[_event_service_pb2.ReplaySetAsideEventRequest, _abc.Awaitable[_event_service_pb2.ReplaySetAsideEventResponse]],
+    ) -> _abc.Awaitable[_event_service_pb2.ReplaySetAsideEventResponse]:
+        """ReplaySetAsideEvent takes in an event that was set aside, under the id that it has: it counts once, and is not
+        set aside any more. If it cannot be taken in it stays where it is.
+        Errors: NOT_FOUND, FAILED_PRECONDITION EVENT_UNREADABLE, INVALID_ARGUMENT (it happened more than 30 days ago),
+        ALREADY_EXISTS EVENT_ID_REUSED or REQUEST_ID_REUSED.
         """
 
 def add_EventServiceServicer_to_server(servicer: EventServiceServicer, server: _aio.Server) -> None: ...

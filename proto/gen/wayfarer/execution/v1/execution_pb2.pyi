@@ -214,6 +214,7 @@ class Execution(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     PAUSE_REQUESTED_FIELD_NUMBER: _builtins.int
+    TRACE_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """A UUIDv7."""
     workflow_id: _builtins.str
@@ -250,6 +251,8 @@ class Execution(_message.Message):
     """How many log entries it has."""
     pause_requested: _builtins.bool
     """True while a pause waits for what runs just now to end."""
+    trace_id: _builtins.str
+    """The trace that it is part of, 32 hexadecimal digits; empty if it is not traced. GetExecution alone gives it."""
     @_builtins.property
     def wake_time(self) -> _timestamp_pb2.Timestamp:
         """When it moves by itself, if known."""
@@ -296,10 +299,11 @@ class Execution(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
         pause_requested: _builtins.bool = ...,
+        trace_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "update_time", b"update_time", "wake_time", b"wake_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "blocked_on", b"blocked_on", "contact_id", b"contact_id", "create_time", b"create_time", "current_step_id", b"current_step_id", "current_step_index", b"current_step_index", "end_time", b"end_time", "failure", b"failure", "id", b"id", "log_entries", b"log_entries", "pause_requested", b"pause_requested", "priority", b"priority", "progress_percent", b"progress_percent", "reason", b"reason", "retry_count", b"retry_count", "status", b"status", "steps_run", b"steps_run", "total_steps", b"total_steps", "update_time", b"update_time", "wake_time", b"wake_time", "workflow_id", b"workflow_id", "workflow_key", b"workflow_key", "workflow_version", b"workflow_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "blocked_on", b"blocked_on", "contact_id", b"contact_id", "create_time", b"create_time", "current_step_id", b"current_step_id", "current_step_index", b"current_step_index", "end_time", b"end_time", "failure", b"failure", "id", b"id", "log_entries", b"log_entries", "pause_requested", b"pause_requested", "priority", b"priority", "progress_percent", b"progress_percent", "reason", b"reason", "retry_count", b"retry_count", "status", b"status", "steps_run", b"steps_run", "total_steps", b"total_steps", "trace_id", b"trace_id", "update_time", b"update_time", "wake_time", b"wake_time", "workflow_id", b"workflow_id", "workflow_key", b"workflow_key", "workflow_version", b"workflow_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

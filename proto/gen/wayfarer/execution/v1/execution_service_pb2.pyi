@@ -161,6 +161,7 @@ class ListExecutionsRequest(_message.Message):
     ERROR_CLASS_FIELD_NUMBER: _builtins.int
     STEP_ID_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
     workflow: _builtins.str
     """Only this workflow, by id or key; empty for all."""
     contact_id: _builtins.str
@@ -181,6 +182,8 @@ class ListExecutionsRequest(_message.Message):
     """Only those that stand at this step; `workflow` must be given too."""
     version: _builtins.int
     """Only those of this version; `workflow` must be given too. Looks where `reason` does."""
+    page: _builtins.int
+    """Which page of page_size executions, from 1; instead of a token. Pages have numbers as far as the first 10,000."""
     @_builtins.property
     def create_time_from(self) -> _timestamp_pb2.Timestamp:
         """Only those accepted at or after."""
@@ -203,10 +206,11 @@ class ListExecutionsRequest(_message.Message):
         error_class: _failure_pb2.ErrorClass.ValueType = ...,
         step_id: _builtins.str = ...,
         version: _builtins.int = ...,
+        page: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time_from", b"create_time_from", "create_time_to", b"create_time_to"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_id", b"contact_id", "create_time_from", b"create_time_from", "create_time_to", b"create_time_to", "error_class", b"error_class", "page_size", b"page_size", "page_token", b"page_token", "reason", b"reason", "status", b"status", "step_id", b"step_id", "version", b"version", "workflow", b"workflow"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_id", b"contact_id", "create_time_from", b"create_time_from", "create_time_to", b"create_time_to", "error_class", b"error_class", "page", b"page", "page_size", b"page_size", "page_token", b"page_token", "reason", b"reason", "status", b"status", "step_id", b"step_id", "version", b"version", "workflow", b"workflow"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -220,8 +224,16 @@ class ListExecutionsResponse(_message.Message):
 
     EXECUTIONS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
+    TOTAL_IS_MINIMUM_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Where to go on; empty at the end."""
+    total_size: _builtins.int
+    """How many there are; not set where a token was given."""
+    total_is_minimum: _builtins.bool
+    """Whether there may be more than it says: it counts as far as 10,000, and looks at no more than 20,000 of those
+    that live and of those in the history. Set with the total.
+    """
     @_builtins.property
     def executions(self) -> _containers.RepeatedCompositeFieldContainer[_execution_pb2.Execution]:
         """Newest first."""
@@ -231,12 +243,21 @@ class ListExecutionsResponse(_message.Message):
         *,
         executions: _abc.Iterable[_execution_pb2.Execution] | None = ...,
         next_page_token: _builtins.str = ...,
+        total_size: _builtins.int | None = ...,
+        total_is_minimum: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_total_is_minimum", b"_total_is_minimum", "_total_size", b"_total_size", "total_is_minimum", b"total_is_minimum", "total_size", b"total_size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["executions", b"executions", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_total_is_minimum", b"_total_is_minimum", "_total_size", b"_total_size", "executions", b"executions", "next_page_token", b"next_page_token", "total_is_minimum", b"total_is_minimum", "total_size", b"total_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__total_is_minimum: _TypeAlias = _typing.Literal["total_is_minimum"]  # noqa: Y015
+    _WhichOneofArgType__total_is_minimum: _TypeAlias = _typing.Literal["_total_is_minimum", b"_total_is_minimum"]  # noqa: Y015
+    _WhichOneofReturnType__total_size: _TypeAlias = _typing.Literal["total_size"]  # noqa: Y015
+    _WhichOneofArgType__total_size: _TypeAlias = _typing.Literal["_total_size", b"_total_size"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__total_is_minimum) -> _WhichOneofReturnType__total_is_minimum | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__total_size) -> _WhichOneofReturnType__total_size | None: ...
 
 Global___ListExecutionsResponse: _TypeAlias = ListExecutionsResponse  # noqa: Y015
 

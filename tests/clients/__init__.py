@@ -1,0 +1,1 @@
+"""Tests of the clients made of the OpenAPI document; `make clients` makes them and runs these."""
