@@ -129,8 +129,8 @@ class BulkServicer(bulk_service_pb2_grpc.BulkServiceServicer):
         after = paging.decode_seq(request.page_token, mark)
         operation_id = UUID(request.id)
         async with account_transaction(self._engine.pool, account_id) as connection:
-            await bulk.get(connection, self._engine.vault, account_id, operation_id)
-            found = await bulk.items(connection, account_id, operation_id, after, request.outcome, size + 1)
+            operation = await bulk.get(connection, self._engine.vault, account_id, operation_id)
+            found = await bulk.items(connection, account_id, operation, after, request.outcome, size + 1)
         more = paging.encode(found[size - 1].item.to_bytes(4, "big"), mark) if len(found) > size else ""
         listed = [
             pb.BulkItem(
@@ -304,8 +304,7 @@ def _pace(request: pb.StartBulkOperationRequest) -> Pace:
 
 
 async def _shown(connection: asyncpg.Connection, account_id: int, operation: Operation) -> pb.BulkOperation:
-    counts = await bulk.outcomes(connection, account_id, operation.operation_id)
-    left = counts.pop("", 0)
+    counts, left = await bulk.outcomes(connection, account_id, operation)
     tick = Duration()
     tick.FromTimedelta(operation.pace.tick)
     return pb.BulkOperation(
