@@ -22,7 +22,7 @@ from execution_engine.store import refusals
 from execution_engine.store.refusals import Refusal
 from execution_engine.store.sql import statement
 
-_LOCK_GATES = statement("lock_gates_only")
+_LOCK_GATES = statement("lock_gates_of_many")
 _ENROLL = statement("enroll_many")
 _KINDS: Final = {
     "opted_out": refusals.OPT_OUT,
@@ -69,7 +69,8 @@ async def enroll_many(
     caller's transaction, which must be bound to the account.
     """
     repeats = set(repeated) | set(repeats_of(contacts))
-    now: datetime = await connection.fetchval(_LOCK_GATES, account_id, contacts)
+    gates = await connection.fetchrow(_LOCK_GATES, account_id, contacts)
+    now: datetime = gates["now"]
     key = vault.mac_key(ports.CHAIN, account_id)
     hash_ = chain.link(
         key, chain.GENESIS, 1, LogEvent.EXECUTION_STARTED, "", "", 0, 0, chain.microseconds(now)
@@ -82,6 +83,8 @@ async def enroll_many(
         account_id,
         entry.workflow_id,
         contacts,
+        gates["missing"],
+        gates["opted_out"],
         [index + 1 for index in repeats],
         _ids(now, len(contacts)),
         now,
@@ -93,9 +96,6 @@ async def enroll_many(
     if row["outcomes"] is None:
         return Entered(["workflow_not_found"] * len(contacts), [None] * len(contacts), now)
     entered = Entered(row["outcomes"], row["execution_ids"], now)
-    if row["taken"] != entered.counts()["started"]:
-        # The gates' locks rule this out; if it ever happens, no execution may be made.
-        raise RuntimeError("an enrolment was taken by another transaction under the gate's lock")
     await _keep_refused(connection, account_id, entry, contacts, repeats, entered)
     return entered
 
