@@ -62,10 +62,10 @@ class BulkRunner:
         self._records = records
         self._due = due
         self._under_way: dict[int, asyncio.Task[None]] = {}
-        self.freed = asyncio.Event()
+        self.wake = asyncio.Event()
 
     async def sweep(self) -> bool:
-        """Begins a tick of what is due, as far as there is room; `freed` says when to ask again."""
+        """Begins a tick of what is due, as far as there is room; `wake` says when to ask again."""
         room = _SIDE_BY_SIDE - len(self._under_way)
         if room == 0:
             return False
@@ -96,7 +96,7 @@ class BulkRunner:
                     log.exception("bulk_tick_failed", operation_id=str(operation_id))
         finally:
             del self._under_way[account_id]
-            self.freed.set()
+            self.wake.set()
 
     async def _tick(self, account_id: int, operation_id: UUID) -> None:
         left, at = 1, 0

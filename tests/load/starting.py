@@ -75,11 +75,14 @@ async def _bulk(
 ) -> dict[str, Any]:
     """Enrols every contact of every account, 50 operations side by side, each as quick as it may."""
     stub = BulkServiceStub(channel)
+    lists: dict[int, list[str]] = {account_id: [] for account_id in people.workflows}
+    for account_id, contact_id in contacts:
+        lists[account_id].append(str(contact_id))
     begun = time.monotonic()
 
     async def enrol(account_id: int) -> int:
         metadata = (("authorization", f"Bearer {people.keys[account_id]}"),)
-        ids = [str(contact) for account, contact in contacts if account == account_id][:_MOST_IDS]
+        ids = lists[account_id][:_MOST_IDS]
         task = bulk_pb.BulkTask(
             enroll=bulk_pb.EnrollMany(workflow=str(people.workflows[account_id]), contact_ids=ids)
         )
