@@ -23,8 +23,8 @@ _ANSWERED = """WITH found AS MATERIALIZED (
     SELECT b.first + a.place::integer - 1 AS item, a.outcome, a.execution_id
     FROM bulk_answer b
     CROSS JOIN unnest(b.outcomes, b.execution_ids) WITH ORDINALITY AS a (outcome, execution_id, place)
-    WHERE b.account_id = $1 AND b.operation_id = $2 AND b.first > $3::integer - $6::integer AND b.first + a.place - 1 > $3
-        AND ($4 = '' OR a.outcome = $4)
+    WHERE b.account_id = $1 AND b.operation_id = $2 AND b.first > $3::integer - $6::integer
+        AND b.first + a.place - 1 > $3 AND ($4 = '' OR a.outcome = $4)
     ORDER BY b.first, a.place LIMIT $5)
 SELECT item, outcome, execution_id, (
     SELECT l.subjects[f.item - l.first + 1] FROM bulk_list l
@@ -33,7 +33,8 @@ SELECT item, outcome, execution_id, (
 FROM found f ORDER BY item"""
 _WAITING = """SELECT l.first + s.place::integer - 1 AS item, s.subject, '' AS outcome, NULL AS execution_id
 FROM bulk_list l CROSS JOIN unnest(l.subjects) WITH ORDINALITY AS s (subject, place)
-WHERE l.account_id = $1 AND l.operation_id = $2 AND l.first > $3::integer - $5::integer AND l.first + s.place - 1 > $3
+WHERE l.account_id = $1 AND l.operation_id = $2 AND l.first > $3::integer - $5::integer
+    AND l.first + s.place - 1 > $3
 ORDER BY l.first, s.place LIMIT $4"""
 
 

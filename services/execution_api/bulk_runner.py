@@ -85,10 +85,11 @@ class BulkRunner:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _tick_each(self, account_id: int, operation_ids: list[UUID]) -> None:
+        moved = False
         try:
             for operation_id in operation_ids:
                 try:
-                    await self._tick(account_id, operation_id)
+                    moved |= await self._tick(account_id, operation_id)
                 except NotFound:
                     continue  # another process works on it
                 except Exception:
@@ -96,9 +97,11 @@ class BulkRunner:
                     log.exception("bulk_tick_failed", operation_id=str(operation_id))
         finally:
             del self._under_way[account_id]
-            self.wake.set()
+            if moved:  # else it would be asked for again and again until somebody lets go of it
+                self.wake.set()
 
-    async def _tick(self, account_id: int, operation_id: UUID) -> None:
+    async def _tick(self, account_id: int, operation_id: UUID) -> bool:
+        """Whether it is further than before."""
         left, at = 1, 0
         while left > 0:
             async with account_transaction(self._pool, account_id) as connection:
@@ -106,7 +109,7 @@ class BulkRunner:
                     connection, self._vault, account_id, operation_id, lock=" FOR UPDATE SKIP LOCKED"
                 )
                 if operation.next_at is None:
-                    return
+                    return False
                 if operation.state is BulkState.GATHERING:
                     break
                 if at == 0:
@@ -118,7 +121,8 @@ class BulkRunner:
                     left = 0
             self._due.tell(account_id)
         if operation.state is BulkState.GATHERING:
-            await self._gather(account_id, operation)
+            return await self._gather(account_id, operation)
+        return True
 
     async def _chunk(
         self, connection: asyncpg.Connection, account_id: int, operation: Operation, at: int, most: int
@@ -265,8 +269,11 @@ class BulkRunner:
 
     # Looking for the contacts that a filter means
 
-    async def _gather(self, account_id: int, operation: Operation) -> None:
-        """One page of contacts, newest first; those that fit become items. The crm is asked in between."""
+    async def _gather(self, account_id: int, operation: Operation) -> bool:
+        """One page of contacts, newest first; those that fit become items. The crm is asked in between.
+
+        False if another process was quicker, or a caller ended it.
+        """
         async with account_transaction(self._pool, account_id) as connection:
             rows = await contacts.page(connection, self._vault, account_id, operation.cursor, _PAGE)
             now: datetime = await connection.fetchval("SELECT wf_now()")
@@ -281,7 +288,7 @@ class BulkRunner:
                 connection, self._vault, account_id, operation.operation_id, lock=" FOR UPDATE SKIP LOCKED"
             )
             if there.state is not BulkState.GATHERING or there.cursor != operation.cursor:
-                return  # another process was quicker, or a caller ended it
+                return False
             if chosen:
                 await bulk.add_items(connection, account_id, there, chosen)
             cursor = rows[-1].contact_id if rows else there.cursor
@@ -289,6 +296,7 @@ class BulkRunner:
             await bulk.set_cursor(connection, account_id, there.operation_id, cursor, total)
             state = BulkState.RUNNING if len(rows) < _PAGE else BulkState.GATHERING
             await bulk.set_state(connection, account_id, there.operation_id, state, now)
+        return True
 
 
 def _fits(operation: Operation, contact: Mapping[str, object], now: datetime) -> bool:

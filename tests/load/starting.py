@@ -19,12 +19,17 @@ from tests.load.jobs import JOBS
 from tests.load.rig import Population, say
 
 _CALLERS: Final = 64
-_MOST_IDS: Final = 10_000
+_CONTACTS: Final = 200_000
+_LOOK_S: Final = 0.5
+"""As often as the command line looks how far an operation is."""
 
 
 async def starts(size: Size) -> dict[str, Any]:
     """StartExecution from 64 callers at once, bulk enrolment, and reads while both cores are busy."""
-    async with bed(JOBS["bare"], size) as place, open_channel(place.stack.address) as channel:
+    async with (
+        bed(JOBS["bare"], size, contacts=_CONTACTS) as place,
+        open_channel(place.stack.address) as channel,
+    ):
         contacts = place.people.contacts
         single = await _single(channel, place.people.keys, place.people.workflows, contacts, size.seconds / 4)
         say(f"single starts: {single['starts_per_s']:,}/s")
@@ -82,9 +87,10 @@ async def _bulk(
 
     async def enrol(account_id: int) -> int:
         metadata = (("authorization", f"Bearer {people.keys[account_id]}"),)
-        ids = lists[account_id][:_MOST_IDS]
         task = bulk_pb.BulkTask(
-            enroll=bulk_pb.EnrollMany(workflow=str(people.workflows[account_id]), contact_ids=ids)
+            enroll=bulk_pb.EnrollMany(
+                workflow=str(people.workflows[account_id]), contact_ids=lists[account_id]
+            )
         )
         request = bulk_pb.StartBulkOperationRequest(
             task=task, per_tick=20_000, tick=Duration(nanos=100_000_000)
@@ -95,7 +101,7 @@ async def _bulk(
             told = (await stub.GetBulkOperation(asked, metadata=metadata, timeout=30)).operation
             if told.state == bulk_pb.BULK_STATE_DONE:
                 return int(told.outcomes["started"])
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(_LOOK_S)
 
     started = sum(await asyncio.gather(*(enrol(account_id) for account_id in people.workflows)))
     elapsed = time.monotonic() - begun
