@@ -1,8 +1,8 @@
 """Keeps operations on many: made with their items, worked off tick by tick, paused, read; the API uses it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,12 +14,13 @@ from execution_engine.bulk import BulkKind, BulkState, Chosen, Pace, Params, Rem
 from execution_engine.errors import IllegalTransition, NotFound
 from execution_engine.ids import first_id, new_id, past_id
 from execution_engine.model import ErrorClass, Priority, Status
+from execution_engine.store import bulk_lists
 
 _COLUMNS = """operation_id, kind, state, params_sealed, actor, per_tick, tick, next_at, cursor, total,
-    created_at, updated_at, ended_at"""
+    listed, outcomes, created_at, updated_at, ended_at"""
 _INSERT = """INSERT INTO bulk_operation (account_id, operation_id, kind, state, params_sealed, actor,
-    per_tick, tick, next_at, total, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $9, $9)"""
+    per_tick, tick, next_at, total, listed, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, $9, $9)"""
 _CHOSEN = """FROM execution e WHERE e.account_id = $1
     AND (cardinality($2::uuid[]) = 0 OR e.execution_id = ANY ($2::uuid[]))
     AND ($3::uuid IS NULL OR e.workflow_id = $3) AND ($4 = 0 OR e.version = $4)
@@ -36,7 +37,6 @@ SELECT $1, $12,
     row_number() OVER (ORDER BY e.execution_id), e.execution_id {_CHOSEN} LIMIT {{most}}"""
 _ADD = """INSERT INTO bulk_item (account_id, operation_id, item, subject)
 SELECT $1, $2, $3 + u.place, u.subject FROM unnest($4::uuid[]) WITH ORDINALITY AS u (subject, place)"""
-_HOW_MANY = "SELECT count(*) FROM bulk_item WHERE account_id = $1 AND operation_id = $2"
 _TOTAL = """UPDATE bulk_operation SET total = $3 WHERE account_id = $1 AND operation_id = $2"""
 _ONE = f"SELECT {_COLUMNS} FROM bulk_operation WHERE account_id = $1 AND operation_id = $2"
 _PAGE = f"""SELECT {_COLUMNS} FROM bulk_operation WHERE account_id = $1
@@ -55,7 +55,8 @@ _STATE = """UPDATE bulk_operation SET state = $3, next_at = $4, updated_at = wf_
     ended_at = CASE WHEN $3::smallint IN (3, 4) THEN wf_now() END
 WHERE account_id = $1 AND operation_id = $2"""
 _CURSOR = """UPDATE bulk_operation SET cursor = $3, total = $4 WHERE account_id = $1 AND operation_id = $2"""
-_DUE = "SELECT account_id, operation_id FROM wf_bulk_due($1)"
+_PROGRESS = """UPDATE bulk_operation SET outcomes = $3 WHERE account_id = $1 AND operation_id = $2"""
+_DUE = "SELECT account_id, operation_id FROM wf_bulk_due_except($1, $2)"
 MOST_ITEMS = 1_000_000
 _LIVE = (BulkState.RUNNING, BulkState.PAUSED, BulkState.GATHERING)
 
@@ -73,9 +74,18 @@ class Operation:
     next_at: datetime | None
     cursor: UUID | None
     total: int
+    listed: bool
+    """Its items are in lists; one of the version before enrols from rows."""
+    outcomes: Mapping[str, int]
+    """Of one that is listed: how many came to what."""
     created_at: datetime
     updated_at: datetime
     ended_at: datetime | None
+
+    @property
+    def finished(self) -> int:
+        """Of one that is listed: items that came to something; they are the first."""
+        return sum(self.outcomes.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +109,28 @@ async def create(
     """Makes an operation with its items; one over contacts of a filter gathers them first."""
     now: datetime = await connection.fetchval("SELECT wf_now()")
     operation_id = new_id(now)
-    gathers = params.kind is BulkKind.ENROLL and not params.contacts
+    listed = params.kind is BulkKind.ENROLL
+    gathers = listed and not params.contacts
     state = BulkState.GATHERING if gathers else BulkState.RUNNING
     # The items say which; what else was asked is kept.
     kept = replace(params, contacts=(), chosen=replace(params.chosen, ids=()))
     sealed = vault.seal(ports.BULK, account_id, orjson.dumps(asdict(kept), default=str))
     await connection.execute(
-        _INSERT, account_id, operation_id, params.kind, state, sealed, actor, pace.per_tick, pace.tick, now
+        _INSERT,
+        account_id,
+        operation_id,
+        params.kind,
+        state,
+        sealed,
+        actor,
+        pace.per_tick,
+        pace.tick,
+        now,
+        listed,
     )
-    if params.kind is BulkKind.ENROLL:
-        await add_items(connection, account_id, operation_id, 0, params.contacts)
+    if listed:
+        await bulk_lists.add(connection, account_id, operation_id, 0, params.contacts)
+        await connection.execute(_TOTAL, account_id, operation_id, len(params.contacts))
     else:
         text = _TAKE.replace("{most}", str(MOST_ITEMS))
         await connection.execute(text, account_id, *arguments(params.chosen), operation_id)
@@ -146,11 +168,13 @@ async def count(
 
 
 async def add_items(
-    connection: asyncpg.Connection, account_id: int, operation_id: UUID, there: int, subjects: Sequence[UUID]
+    connection: asyncpg.Connection, account_id: int, operation: Operation, contacts: Sequence[UUID]
 ) -> None:
-    """Adds items after the `there` that are there already."""
-    await connection.execute(_ADD, account_id, operation_id, there, list(subjects))
-    await connection.execute(_TOTAL, account_id, operation_id, there + len(subjects))
+    """Adds contacts after those that are there already; `set_cursor` counts them."""
+    if operation.listed:
+        await bulk_lists.add(connection, account_id, operation.operation_id, operation.total, contacts)
+    else:
+        await connection.execute(_ADD, account_id, operation.operation_id, operation.total, contacts)
 
 
 async def get(
@@ -176,17 +200,33 @@ async def page(
     return [_operation(row, vault, account_id) for row in rows]
 
 
-async def outcomes(connection: asyncpg.Connection, account_id: int, operation_id: UUID) -> dict[str, int]:
-    """How many items came to what; "" counts those to be done."""
-    rows = await connection.fetch(_OUTCOMES, account_id, operation_id)
-    return {row["outcome"]: row["number"] for row in rows}
+async def outcomes(
+    connection: asyncpg.Connection, account_id: int, operation: Operation
+) -> tuple[dict[str, int], int]:
+    """How many items came to what, and how many are to be done."""
+    if operation.listed:
+        return dict(operation.outcomes), operation.total - operation.finished
+    rows = await connection.fetch(_OUTCOMES, account_id, operation.operation_id)
+    counts: dict[str, int] = {row["outcome"]: row["number"] for row in rows}
+    left = counts.pop("", 0)
+    return counts, left
 
 
 async def items(
-    connection: asyncpg.Connection, account_id: int, operation_id: UUID, after: int, outcome: str, most: int
+    connection: asyncpg.Connection,
+    account_id: int,
+    operation: Operation,
+    after: int,
+    outcome: str,
+    most: int,
 ) -> list[Item]:
     """Items after number `after`, in order, with this outcome (empty: any)."""
-    rows = await connection.fetch(_ITEMS, account_id, operation_id, after, outcome, most)
+    if operation.listed:
+        rows = await bulk_lists.items(
+            connection, account_id, operation.operation_id, operation.finished, after, outcome, most
+        )
+    else:
+        rows = await connection.fetch(_ITEMS, account_id, operation.operation_id, after, outcome, most)
     return [Item(row["item"], row["subject"], row["outcome"], row["execution_id"]) for row in rows]
 
 
@@ -213,6 +253,13 @@ async def done(
         [outcome for outcome, _ in outcomes.values()],
         [execution_id for _, execution_id in outcomes.values()],
     )
+
+
+async def set_outcomes(
+    connection: asyncpg.Connection, account_id: int, operation_id: UUID, outcomes: Mapping[str, int]
+) -> None:
+    """Of one that is listed: how many items have come to what by now."""
+    await connection.execute(_PROGRESS, account_id, operation_id, orjson.dumps(outcomes).decode())
 
 
 async def set_state(
@@ -249,9 +296,9 @@ async def steer(
     await set_state(connection, account_id, operation_id, to, now if to is BulkState.RUNNING else None)
 
 
-async def due(pool: asyncpg.Pool, most: int) -> list[tuple[int, UUID]]:
-    """Operations of any account whose next tick has come."""
-    return [(row[0], row[1]) for row in await pool.fetch(_DUE, most)]
+async def due(pool: asyncpg.Pool, busy: Collection[int], most: int) -> list[tuple[int, UUID]]:
+    """Operations whose next tick has come, of accounts that are not busy."""
+    return [(row[0], row[1]) for row in await pool.fetch(_DUE, list(busy), most)]
 
 
 def _operation(row: asyncpg.Record, vault: ports.Vault, account_id: int) -> Operation:
@@ -265,6 +312,8 @@ def _operation(row: asyncpg.Record, vault: ports.Vault, account_id: int) -> Oper
         next_at=row["next_at"],
         cursor=row["cursor"],
         total=row["total"],
+        listed=row["listed"],
+        outcomes=orjson.loads(row["outcomes"]),
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         ended_at=row["ended_at"],
@@ -304,7 +353,3 @@ def _uuid(text: str | None) -> UUID | None:
 
 def _moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
-
-
-SOON = timedelta(milliseconds=200)
-"""When items that could not be done just now are tried again."""

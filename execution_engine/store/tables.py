@@ -307,34 +307,6 @@ lane = sa.Table(
     sa.Column("used_today", sa.BigInteger, nullable=False),
     sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
 )
-bulk_operation = sa.Table(
-    "bulk_operation",
-    METADATA,
-    sa.Column("account_id", sa.BigInteger, primary_key=True),
-    sa.Column("operation_id", sa.Uuid, primary_key=True),
-    sa.Column("kind", sa.SmallInteger, nullable=False),
-    sa.Column("state", sa.SmallInteger, nullable=False),
-    sa.Column("params_sealed", sa.LargeBinary, nullable=False),
-    sa.Column("actor", sa.Text, nullable=False),
-    sa.Column("per_tick", sa.Integer, nullable=False),
-    sa.Column("tick", sa.Interval, nullable=False),
-    sa.Column("next_at", sa.DateTime(timezone=True)),
-    sa.Column("cursor", sa.Uuid),
-    sa.Column("total", sa.Integer, nullable=False),
-    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("ended_at", sa.DateTime(timezone=True)),
-)
-bulk_item = sa.Table(
-    "bulk_item",
-    METADATA,
-    sa.Column("account_id", sa.BigInteger, primary_key=True),
-    sa.Column("operation_id", sa.Uuid, primary_key=True),
-    sa.Column("item", sa.Integer, primary_key=True),
-    sa.Column("subject", sa.Uuid, nullable=False),
-    sa.Column("outcome", sa.Text, nullable=False),
-    sa.Column("execution_id", sa.Uuid),
-)
 failure_notice = sa.Table(
     "failure_notice",
     METADATA,

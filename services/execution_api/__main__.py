@@ -111,6 +111,7 @@ class _Parts:
     records: CrmRecords
     crm: grpc.aio.Channel
     providers: Providers
+    bulk: BulkRunner
 
     def heard(self, accounts: frozenset[int] | None) -> None:
         """Something of these accounts has changed."""
@@ -122,11 +123,12 @@ def _sweep(stack: AsyncExitStack, stop: asyncio.Event, parts: _Parts) -> None:
     """The repeated questions: what is owed, what has come, what is due."""
     engine = parts.engine
     scheduler = Scheduler(engine.pool, engine.vault)
-    runner = BulkRunner(engine.pool, engine.vault, engine.outlines, parts.records, parts.due)
     supervise(stack, periodic(_OWED_S, parts.records.sweep, stop, name="owed"), "owed")
     supervise(stack, parts.intake.run(stop), "intake")
     supervise(stack, periodic(1.0, scheduler.sweep, stop, name="schedule"), "schedule")
-    supervise(stack, periodic(TICK_S, runner.sweep, stop, name="bulk"), "bulk")
+    bulk = parts.bulk
+    stack.push_async_callback(bulk.close)
+    supervise(stack, periodic(TICK_S, bulk.sweep, stop, name="bulk", wake=bulk.wake), "bulk")
     hashing = Hashing(engine.pool, engine.vault, parts.records)
     supervise(stack, periodic(_OWED_S, hashing.sweep, stop, name="hashing"), "hashing")
     forget = periodic(_FORGET_S, lambda: _forget_requests(engine.pool), stop, name="forget")
@@ -144,7 +146,7 @@ def _servicers(parts: _Parts) -> list[Callable[[grpc.aio.Server], None]]:
             WorkflowServicer(engine, due, Previews(engine, parts.crm)),
         ),
         partial(add_EditingServiceServicer_to_server, EditingServicer(engine)),
-        partial(add_BulkServiceServicer_to_server, BulkServicer(engine)),
+        partial(add_BulkServiceServicer_to_server, BulkServicer(engine, parts.bulk.wake)),
         partial(add_WaitServiceServicer_to_server, WaitServicer(engine, due)),
         partial(add_EventServiceServicer_to_server, EventServicer(engine, parts.intake, due)),
         partial(add_ContactServiceServicer_to_server, ContactServicer(engine, parts.records)),
@@ -172,15 +174,17 @@ async def main(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -
     routing = await stack.enter_async_context(Routing(channels))
     due = await stack.enter_async_context(HintSender(pool, DUE))
     outlines = Outlines(vault)
+    records = CrmRecords(pool, vault, crm)
     parts = _Parts(
         engine=Engine(pool, vault, outlines, routing),
         due=due,
         starts=Starts(pool, vault, outlines, due),
         watching=Watching(),
         intake=Intake(pool, vault, outlines, due),
-        records=CrmRecords(pool, vault, crm),
+        records=records,
         crm=crm,
         providers=Providers(channels),
+        bulk=BulkRunner(pool, vault, outlines, records, due),
     )
     await stack.enter_async_context(HintListener(settings.database_url, CHANGED, parts.heard))
     _sweep(stack, stop, parts)

@@ -1,6 +1,9 @@
 """Works bulk operations off, tick by tick, whichever API process comes first."""
 
+import asyncio
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -11,11 +14,11 @@ import structlog
 from execution_engine import ports, schedule
 from execution_engine.bulk import BulkKind, BulkState
 from execution_engine.definition.conditions import CONTACT_ROOTS, Condition, ConditionFailed
-from execution_engine.errors import ContactOptedOut, NotFound, ReentryRefused, WayfarerError
-from execution_engine.store import bulk, cancel, contacts, migrating, steering
+from execution_engine.errors import NotFound, WayfarerError
+from execution_engine.store import bulk, bulk_lists, cancel, contacts, migrating, steering
 from execution_engine.store.accounts import account_transaction
 from execution_engine.store.bulk import Item, Operation
-from execution_engine.store.enrollment import Duplicate, Enrolled, Start, enroll
+from execution_engine.store.enroll_many import Entry, enroll_many
 from execution_engine.store.hints import HintSender
 from execution_engine.store.workflows import Outlines
 from services.execution_api import convert
@@ -24,11 +27,26 @@ from services.execution_api.crm_records import CrmRecords
 log = structlog.get_logger(__name__)
 _CHUNK = 200
 _PAGE = 500
+_SIDE_BY_SIDE = 4
+"""Accounts worked on at a time, so that processor and disk both have something to do."""
+_MOST_DUE = 50
 Outcomes = dict[int, tuple[str, UUID | None]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """What one transaction did: so many items up to number `last`; `over`: none is left for this tick."""
+
+    number: int
+    last: int
+    over: bool
+
+
 class BulkRunner:
-    """One per API process; an operation is worked on under its row's lock."""
+    """One per API process; an operation is worked on under its row's lock, an account's one after another.
+
+    Two of one account would lock the same contacts and executions in orders of their own.
+    """
 
     def __init__(
         self,
@@ -43,21 +61,47 @@ class BulkRunner:
         self._outlines = outlines
         self._records = records
         self._due = due
+        self._under_way: dict[int, asyncio.Task[None]] = {}
+        self.wake = asyncio.Event()
 
     async def sweep(self) -> bool:
-        """One tick of each operation that is due; True if there may be more."""
-        found = await bulk.due(self._pool, 50)
-        for account_id, operation_id in found:
-            try:
-                await self._tick(account_id, operation_id)
-            except NotFound:
-                continue  # another process works on it
-            except Exception:
-                # One bad operation must not stop the others; it is tried again.
-                log.exception("bulk_tick_failed", operation_id=str(operation_id))
+        """Begins a tick of what is due, as far as there is room; `wake` says when to ask again."""
+        room = _SIDE_BY_SIDE - len(self._under_way)
+        if room == 0:
+            return False
+        operations: dict[int, list[UUID]] = {}
+        for account_id, operation_id in await bulk.due(self._pool, self._under_way, _MOST_DUE):
+            operations.setdefault(account_id, []).append(operation_id)
+        for account_id in list(operations)[:room]:
+            work = self._tick_each(account_id, operations[account_id])
+            self._under_way[account_id] = asyncio.create_task(work, name=f"bulk:{account_id}")
         return False
 
-    async def _tick(self, account_id: int, operation_id: UUID) -> None:
+    async def close(self) -> None:
+        """Gives up what is under way: what is not committed, the next process does."""
+        tasks = list(self._under_way.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _tick_each(self, account_id: int, operation_ids: list[UUID]) -> None:
+        moved = False
+        try:
+            for operation_id in operation_ids:
+                try:
+                    moved |= await self._tick(account_id, operation_id)
+                except NotFound:
+                    continue  # another process works on it
+                except Exception:
+                    # One bad operation must not stop the others; it is tried again.
+                    log.exception("bulk_tick_failed", operation_id=str(operation_id))
+        finally:
+            del self._under_way[account_id]
+            if moved:  # else it would be asked for again and again until somebody lets go of it
+                self.wake.set()
+
+    async def _tick(self, account_id: int, operation_id: UUID) -> bool:
+        """Whether it is further than before."""
         left, at = 1, 0
         while left > 0:
             async with account_transaction(self._pool, account_id) as connection:
@@ -65,31 +109,44 @@ class BulkRunner:
                     connection, self._vault, account_id, operation_id, lock=" FOR UPDATE SKIP LOCKED"
                 )
                 if operation.next_at is None:
-                    return
+                    return False
                 if operation.state is BulkState.GATHERING:
                     break
                 if at == 0:
                     left = operation.pace.per_tick
-                items = await bulk.to_do(connection, account_id, operation_id, at, min(left, _CHUNK))
-                done = await self._do(connection, account_id, operation, items)
-                await bulk.done(connection, account_id, operation_id, done)
-                left -= len(items)
-                at = items[-1].item if items else at
-                if left <= 0 or len(items) < _CHUNK:
-                    await self._schedule(connection, account_id, operation)
+                chunk = await self._chunk(connection, account_id, operation, at, left)
+                left, at = left - chunk.number, chunk.last
+                if left <= 0 or chunk.over:
+                    await self._schedule(connection, account_id, operation, chunk)
                     left = 0
+            self._due.tell(account_id)
         if operation.state is BulkState.GATHERING:
-            await self._gather(account_id, operation)
-            return
-        self._due.tell(account_id)
+            return await self._gather(account_id, operation)
+        return True
 
-    async def _schedule(self, connection: asyncpg.Connection, account_id: int, operation: Operation) -> None:
+    async def _chunk(
+        self, connection: asyncpg.Connection, account_id: int, operation: Operation, at: int, most: int
+    ) -> _Chunk:
+        """Items after number `at`, at most so many."""
+        if operation.listed:
+            return await self._enroll_listed(connection, account_id, operation, most)
+        items = await bulk.to_do(connection, account_id, operation.operation_id, at, min(most, _CHUNK))
+        done = await self._do(connection, account_id, operation, items)
+        await bulk.done(connection, account_id, operation.operation_id, done)
+        return _Chunk(len(items), items[-1].item if items else at, len(items) < _CHUNK)
+
+    async def _schedule(
+        self, connection: asyncpg.Connection, account_id: int, operation: Operation, chunk: _Chunk
+    ) -> None:
         """The next tick; or the end, once every item has come to something."""
-        rest = await bulk.to_do(connection, account_id, operation.operation_id, 0, 1)
-        now: datetime = await connection.fetchval("SELECT wf_now()")
-        if not rest:
+        if operation.listed:
+            ended = chunk.last == operation.total
+        else:
+            ended = not await bulk.to_do(connection, account_id, operation.operation_id, 0, 1)
+        if ended:
             await bulk.set_state(connection, account_id, operation.operation_id, BulkState.DONE, None)
             return
+        now: datetime = await connection.fetchval("SELECT wf_now()")
         assert operation.next_at is not None
         following = operation.next_at + operation.pace.tick
         if following < now - operation.pace.tick:
@@ -147,14 +204,29 @@ class BulkRunner:
     async def _enroll(
         self, connection: asyncpg.Connection, account_id: int, operation: Operation, items: list[Item]
     ) -> Outcomes:
-        params = operation.params
-        assert params.workflow_id is not None
-        starts = [
-            Start(params.workflow_id, item.subject, params.priority, params.trigger.encode(), "")
-            for item in items
-        ]
-        answers = await enroll(connection, self._vault, account_id, starts)
-        return {item.item: enrolled_as(answer) for item, answer in zip(items, answers, strict=True)}
+        """Of an operation that the version before began: its contacts are rows."""
+        contacts = [item.subject for item in items]
+        entered = await enroll_many(connection, self._vault, account_id, _entry(operation), contacts)
+        answers = zip(entered.outcomes, entered.execution_ids, strict=True)
+        return {item.item: answer for item, answer in zip(items, answers, strict=True)}
+
+    async def _enroll_listed(
+        self, connection: asyncpg.Connection, account_id: int, operation: Operation, most: int
+    ) -> _Chunk:
+        operation_id, finished = operation.operation_id, operation.finished
+        if finished == operation.total:
+            return _Chunk(0, finished, True)
+        listed = await bulk_lists.following(connection, account_id, operation_id, finished, most)
+        entered = await enroll_many(
+            connection, self._vault, account_id, _entry(operation), listed.contacts, listed.repeated
+        )
+        await bulk_lists.answer(
+            connection, account_id, operation_id, listed.first, entered.outcomes, entered.execution_ids
+        )
+        counts = entered.counts() + Counter(operation.outcomes)
+        await bulk.set_outcomes(connection, account_id, operation_id, counts)
+        number = len(listed.contacts)
+        return _Chunk(number, finished + number, finished + number == operation.total)
 
     async def _migrate(
         self, connection: asyncpg.Connection, account_id: int, operation: Operation, items: list[Item]
@@ -197,8 +269,11 @@ class BulkRunner:
 
     # Looking for the contacts that a filter means
 
-    async def _gather(self, account_id: int, operation: Operation) -> None:
-        """One page of contacts, newest first; those that fit become items. The crm is asked in between."""
+    async def _gather(self, account_id: int, operation: Operation) -> bool:
+        """One page of contacts, newest first; those that fit become items. The crm is asked in between.
+
+        False if another process was quicker, or a caller ended it.
+        """
         async with account_transaction(self._pool, account_id) as connection:
             rows = await contacts.page(connection, self._vault, account_id, operation.cursor, _PAGE)
             now: datetime = await connection.fetchval("SELECT wf_now()")
@@ -213,14 +288,15 @@ class BulkRunner:
                 connection, self._vault, account_id, operation.operation_id, lock=" FOR UPDATE SKIP LOCKED"
             )
             if there.state is not BulkState.GATHERING or there.cursor != operation.cursor:
-                return  # another process was quicker, or a caller ended it
+                return False
             if chosen:
-                await bulk.add_items(connection, account_id, there.operation_id, there.total, chosen)
+                await bulk.add_items(connection, account_id, there, chosen)
             cursor = rows[-1].contact_id if rows else there.cursor
             total = there.total + len(chosen)
             await bulk.set_cursor(connection, account_id, there.operation_id, cursor, total)
             state = BulkState.RUNNING if len(rows) < _PAGE else BulkState.GATHERING
             await bulk.set_state(connection, account_id, there.operation_id, state, now)
+        return True
 
 
 def _fits(operation: Operation, contact: Mapping[str, object], now: datetime) -> bool:
@@ -241,19 +317,10 @@ def _fits(operation: Operation, contact: Mapping[str, object], now: datetime) ->
         return False
 
 
-def enrolled_as(answer: Enrolled | Duplicate | WayfarerError) -> tuple[str, UUID | None]:
-    """What an enrolment came to, in one word, and the execution concerned."""
-    match answer:
-        case Enrolled():
-            return "started", answer.view.execution_id
-        case Duplicate():
-            return "duplicate", answer.execution_id
-        case ContactOptedOut():
-            return "opted_out", None
-        case ReentryRefused():
-            return "already_in", UUID(answer.metadata["execution_id"])
-        case _:
-            return answer.reason.lower(), None
+def _entry(operation: Operation) -> Entry:
+    params = operation.params
+    assert params.workflow_id is not None
+    return Entry(params.workflow_id, params.priority, params.trigger.encode())
 
 
 TICK_S = timedelta(milliseconds=100).total_seconds()

@@ -1,5 +1,6 @@
 """Serves BulkService: operations on many, previewed, started, steered, read; __main__ adds it."""
 
+import asyncio
 from datetime import timedelta
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from wayfarer.execution.v1 import bulk_service_pb2_grpc
 from execution_engine.bulk import BRISK, BulkKind, BulkState, Chosen, Pace, Params, Removed
 from execution_engine.definition.conditions import CONTACT_ROOTS, Condition, ConditionInvalid
 from execution_engine.errors import InvalidValue, WorkflowNotActive
+from execution_engine.ids import uuid_of
 from execution_engine.model import LIVE, ErrorClass, Priority, Status, WorkflowStatus
 from execution_engine.store import bulk, migrating, previews, workflows
 from execution_engine.store.accounts import account_transaction
@@ -26,10 +28,11 @@ _SHORTEST, _LONGEST = timedelta(milliseconds=100), timedelta(days=7)
 
 
 class BulkServicer(bulk_service_pb2_grpc.BulkServiceServicer):
-    """The rpcs of BulkService; the proto says what each does."""
+    """The rpcs of BulkService; the proto says what each does. `due` is set when there is something to do."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, due: asyncio.Event) -> None:
         self._engine = engine
+        self._due = due
 
     async def PreviewBulkOperation(
         self, request: pb.PreviewBulkOperationRequest, context: Context
@@ -100,9 +103,11 @@ class BulkServicer(bulk_service_pb2_grpc.BulkServiceServicer):
             )
 
         key = key_of("StartBulkOperation", request)
-        return await answered(
+        answer = await answered(
             engine.pool, engine.vault, who.account_id, key, pb.StartBulkOperationResponse, work
         )
+        self._due.set()
+        return answer
 
     async def GetBulkOperation(
         self, request: pb.GetBulkOperationRequest, context: Context
@@ -129,8 +134,8 @@ class BulkServicer(bulk_service_pb2_grpc.BulkServiceServicer):
         after = paging.decode_seq(request.page_token, mark)
         operation_id = UUID(request.id)
         async with account_transaction(self._engine.pool, account_id) as connection:
-            await bulk.get(connection, self._engine.vault, account_id, operation_id)
-            found = await bulk.items(connection, account_id, operation_id, after, request.outcome, size + 1)
+            operation = await bulk.get(connection, self._engine.vault, account_id, operation_id)
+            found = await bulk.items(connection, account_id, operation, after, request.outcome, size + 1)
         more = paging.encode(found[size - 1].item.to_bytes(4, "big"), mark) if len(found) > size else ""
         listed = [
             pb.BulkItem(
@@ -258,7 +263,7 @@ class BulkServicer(bulk_service_pb2_grpc.BulkServiceServicer):
             BulkKind.ENROLL,
             words,
             workflow_id=view.workflow_id,
-            contacts=tuple(UUID(name) for name in given.contact_ids),
+            contacts=tuple(map(uuid_of, given.contact_ids)),
             contact_filter=given.contact_filter,
             trigger=orjson.dumps(trigger).decode() if trigger else "",
             priority=Priority(given.priority or Priority.LOW),
@@ -304,8 +309,7 @@ def _pace(request: pb.StartBulkOperationRequest) -> Pace:
 
 
 async def _shown(connection: asyncpg.Connection, account_id: int, operation: Operation) -> pb.BulkOperation:
-    counts = await bulk.outcomes(connection, account_id, operation.operation_id)
-    left = counts.pop("", 0)
+    counts, left = await bulk.outcomes(connection, account_id, operation)
     tick = Duration()
     tick.FromTimedelta(operation.pace.tick)
     return pb.BulkOperation(

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from sqlalchemy.dialects import postgresql
 
-from execution_engine.store.tables import METADATA
+from execution_engine.store.bulk_tables import METADATA
 from services.local.bootstrap import prepare
 from services.local.postgres import Postgres
 

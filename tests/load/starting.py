@@ -19,12 +19,17 @@ from tests.load.jobs import JOBS
 from tests.load.rig import Population, say
 
 _CALLERS: Final = 64
-_MOST_IDS: Final = 10_000
+_CONTACTS: Final = 200_000
+_LOOK_S: Final = 0.5
+"""As often as the command line looks how far an operation is."""
 
 
 async def starts(size: Size) -> dict[str, Any]:
     """StartExecution from 64 callers at once, bulk enrolment, and reads while both cores are busy."""
-    async with bed(JOBS["bare"], size) as place, open_channel(place.stack.address) as channel:
+    async with (
+        bed(JOBS["bare"], size, contacts=_CONTACTS) as place,
+        open_channel(place.stack.address) as channel,
+    ):
         contacts = place.people.contacts
         single = await _single(channel, place.people.keys, place.people.workflows, contacts, size.seconds / 4)
         say(f"single starts: {single['starts_per_s']:,}/s")
@@ -75,13 +80,17 @@ async def _bulk(
 ) -> dict[str, Any]:
     """Enrols every contact of every account, 50 operations side by side, each as quick as it may."""
     stub = BulkServiceStub(channel)
+    lists: dict[int, list[str]] = {account_id: [] for account_id in people.workflows}
+    for account_id, contact_id in contacts:
+        lists[account_id].append(str(contact_id))
     begun = time.monotonic()
 
     async def enrol(account_id: int) -> int:
         metadata = (("authorization", f"Bearer {people.keys[account_id]}"),)
-        ids = [str(contact) for account, contact in contacts if account == account_id][:_MOST_IDS]
         task = bulk_pb.BulkTask(
-            enroll=bulk_pb.EnrollMany(workflow=str(people.workflows[account_id]), contact_ids=ids)
+            enroll=bulk_pb.EnrollMany(
+                workflow=str(people.workflows[account_id]), contact_ids=lists[account_id]
+            )
         )
         request = bulk_pb.StartBulkOperationRequest(
             task=task, per_tick=20_000, tick=Duration(nanos=100_000_000)
@@ -92,7 +101,7 @@ async def _bulk(
             told = (await stub.GetBulkOperation(asked, metadata=metadata, timeout=30)).operation
             if told.state == bulk_pb.BULK_STATE_DONE:
                 return int(told.outcomes["started"])
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(_LOOK_S)
 
     started = sum(await asyncio.gather(*(enrol(account_id) for account_id in people.workflows)))
     elapsed = time.monotonic() - begun

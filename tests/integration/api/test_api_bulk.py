@@ -231,10 +231,8 @@ async def test_contacts_are_enrolled_by_drip_with_counts_by_reason(world: World)
         await until(partial(reached, number), 30)
         await world.let_pass(timedelta(seconds=61))
     ended = await finished(client, operation.id)
-    outcomes = dict(ended.outcomes)
-    # The window is 0 s here: a repeated contact is already in.
-    assert outcomes.pop("already_in") == 350
-    assert outcomes == {"started": 9_450, "opted_out": 200}
+    # The window is 0 s here, and repeats come in other transactions: what is in a list twice is a duplicate even so.
+    assert dict(ended.outcomes) == expected
     row = await world.owner.fetchrow(
         "SELECT count(*) AS number, min(priority) AS priority FROM execution WHERE account_id = $1 AND contact_id = ANY ($2)",
         client.account_id,
