@@ -32,7 +32,7 @@ class JointStarts:
         self._vault = vault
         self._outlines = outlines
         self._due = due
-        self._flights: Flights[Named, Started] = Flights(self._fly, cap=500, flights=2, name="joint starts")
+        self._flights: Flights[Named, Started] = Flights(self._fly, cap=500, flights=1, name="joint starts")
 
     async def start(self, named: Named) -> Started:
         """Starts one execution, durable when this returns it. Raises errors of the database."""
