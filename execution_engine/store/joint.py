@@ -1,8 +1,8 @@
-"""Enters contacts of many accounts in one transaction, where nothing stands against it; services/execution_api/joint_starts.py.
+"""Enters contacts of many accounts in one transaction; services/execution_api/joint_starts.py calls it.
 
-Whatever is not a plain yes (a refusal, a duplicate, an answer given before, a gate that another transaction holds) is left
-to the account's own transaction (enrollment.py), which alone records refusals. The transaction is bound to no account: the
-two functions it calls take the account of each row (migrations/0016_joint_starts.sql).
+Whatever is not a plain yes (a refusal, a duplicate, an answer given before, a gate that somebody else holds)
+is left to the account's own transaction (enrollment.py), which alone records refusals. The transaction is
+bound to no account: the two functions it calls take each row's account (migrations/0016_joint_starts.sql).
 """
 
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ class Entry:
 
 
 async def meet(connection: asyncpg.Connection, vault: ports.Vault, asked: Sequence[Named]) -> list[Entry]:
-    """Those that may be entered, each with its place among `asked`; their contacts' gates are held from now on."""
+    """Those that may be entered, each with its place among `asked`; their contacts' gates are held then."""
     rows = await connection.fetch(
         _MEET,
         [one.account_id for one in asked],
@@ -89,12 +89,14 @@ async def enter(
 ) -> None:
     """Enters them all, each with the answer that its request id is to give from now on.
 
-    Raises RuntimeError, LockNotAvailableError and other errors of the database if not all could be: roll back.
+    Raises RuntimeError or an error of the database if not all could be: then roll back.
     """
     if not entries:
         return
     candidates = [entry.candidate for entry, _ in entries]
-    keyed = [(entry.named.account_id, entry.named.key, answer) for entry, answer in entries if entry.named.key]
+    keyed = [
+        (entry.named.account_id, entry.named.key, answer) for entry, answer in entries if entry.named.key
+    ]
     all_of_them = await connection.fetchval(
         _ENTER,
         [entry.named.account_id for entry, _ in entries],

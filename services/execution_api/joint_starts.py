@@ -1,10 +1,12 @@
-"""Starts of many accounts' callers in one transaction, as far as nothing stands against them; starts.py tries it first.
+"""Starts of many accounts' callers in one transaction, where nothing stands against them; starts.py tries it.
 
-While one group commits the next gathers; nobody waits for company. A group that fails before its COMMIT is sent has changed
-nothing: each of its starts then goes by its account, where a fault stays among that account's. If the answer to COMMIT is lost,
-every caller of the group is told UNAVAILABLE, since what was entered may be durable: a request id makes trying again safe.
+While one group commits the next gathers; nobody waits for company. A group that fails before its COMMIT is
+sent has changed nothing: each of its starts then goes by its account, and a fault stays among that account's.
+If the answer to COMMIT is lost, every caller of the group is told UNAVAILABLE, for what it asked may be
+durable: with a request id it is safe to ask again.
 """
 
+import contextlib
 from collections.abc import Sequence
 
 import asyncpg
@@ -14,6 +16,7 @@ from wayfarer.execution.v1 import execution_service_pb2 as pb
 from dispatcher.flights import Flights
 from execution_engine import ports
 from execution_engine.store import joint
+from execution_engine.store.faults import DATABASE_FAULTS
 from execution_engine.store.hints import HintSender
 from execution_engine.store.joint import Entry, Named
 from execution_engine.store.workflows import Outlines
@@ -22,6 +25,15 @@ from services.execution_api import convert
 log = structlog.get_logger(__name__)
 
 Started = pb.StartExecutionResponse | None
+
+
+async def _undo(connection: asyncpg.Connection, transaction: asyncpg.transaction.Transaction) -> None:
+    try:
+        await transaction.rollback()
+    except DATABASE_FAULTS:
+        # It must not come back to the pool within a transaction; a lost one has left it by itself.
+        with contextlib.suppress(asyncpg.InterfaceError):
+            connection.terminate()
 
 
 class JointStarts:
@@ -47,8 +59,7 @@ class JointStarts:
                 entered = await self._enter(connection, batch)
             except Exception as error:
                 log.warning("joint_starts_apart", starts=len(batch), error=repr(error))
-                if not connection.is_closed():
-                    await transaction.rollback()
+                await _undo(connection, transaction)
                 return answers
             await transaction.commit()
         for entry, answer in entered:

@@ -1,5 +1,6 @@
-"""Starts in natural batches; execution_servicer calls it. All callers share transactions (joint_starts.py); what is left over,
-refusals above all, goes by its account: an account's callers share a transaction then.
+"""Starts in natural batches; execution_servicer calls it.
+
+All callers share transactions (joint_starts.py); what is left over, refusals above all, goes by its account.
 """
 
 from collections import OrderedDict

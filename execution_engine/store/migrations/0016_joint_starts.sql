@@ -11,7 +11,7 @@ CREATE FUNCTION wf_meet_starts(account_ids bigint[], workflow_ids uuid[], workfl
                    published_version integer, reentry smallint, held boolean, opted_out boolean, deleted boolean,
                    asked_before boolean, execution_id uuid, within_window boolean, running uuid)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
-    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 #variable_conflict use_column
 DECLARE
     gates boolean[] := array_fill(false, ARRAY[cardinality(account_ids)]);
@@ -35,9 +35,11 @@ BEGIN
                 AND x.workflow_id = w.workflow_id AND x.status IN (1, 2, 3, 4) LIMIT 1) END
     FROM unnest(account_ids, workflow_ids, workflow_keys, contact_ids, entry_keys, request_ids) WITH ORDINALITY
         AS u (account_id, workflow_id, workflow_key, contact_id, entry_key, request_id, place)
-    JOIN workflow w ON w.account_id = u.account_id AND w.workflow_id = coalesce(
+    CROSS JOIN LATERAL (SELECT coalesce(
         (SELECT i.workflow_id FROM workflow i WHERE i.account_id = u.account_id AND i.workflow_id = u.workflow_id),
-        (SELECT k.workflow_id FROM workflow k WHERE k.account_id = u.account_id AND k.key = u.workflow_key))
+        (SELECT k.workflow_id FROM workflow k WHERE k.account_id = u.account_id AND k.key = u.workflow_key)) OFFSET 0)
+        AS n (workflow_id)
+    JOIN workflow w ON w.account_id = u.account_id AND w.workflow_id = n.workflow_id
     JOIN contact c ON c.account_id = u.account_id AND c.contact_id = u.contact_id
     LEFT JOIN enrollment e ON e.account_id = u.account_id AND e.workflow_id = w.workflow_id
         AND e.contact_id = u.contact_id AND e.entry_key = u.entry_key;
@@ -52,7 +54,7 @@ CREATE FUNCTION wf_enter_starts(account_ids bigint[], execution_ids uuid[], work
                                 answers bytea[])
     RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
-    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET lock_timeout = '100ms' AS $$
+    SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET lock_timeout = '100ms' AS $$
 DECLARE
     answered bigint;
     entered bigint;
