@@ -1,4 +1,4 @@
-"""Enters contacts into workflows; the execution API calls it with natural batches.
+"""Enters contacts into workflows; the execution API calls it with natural batches, joint.py decides by it.
 
 Order of locks: contact gates, dedup rows, executions. Under the gate's lock the read of earlier
 enrolments cannot be overtaken, so one transaction decides for every contact in it.
@@ -73,7 +73,9 @@ class Duplicate:
 
 
 @dataclass(slots=True)
-class _Candidate:
+class Candidate:
+    """An execution about to be entered, for the start at `place` of its batch."""
+
     place: int
     start: Start
     execution_id: UUID
@@ -105,24 +107,23 @@ async def enroll(
     }
     before = await _enrolled_before(connection, account_id, starts)
     answers: list[Answer | None] = []
-    candidates: list[_Candidate] = []
+    candidates: list[Candidate] = []
     first: dict[tuple[UUID, UUID, str], UUID] = {}
-    key = vault.mac_key(ports.CHAIN, account_id)
     for place, start in enumerate(starts):
-        refusal = _refusal(start, workflows, gates, before.get(place), first)
-        answers.append(refusal)
-        if refusal is None:
-            candidate = _candidate(place, start, workflows[start.workflow_id]["published_version"], now, key)
-            if start.trigger or start.traceparent or start.cause:
-                candidate.sealed = vault.seal(ports.INPUT, account_id, _input(start))
+        workflow, gate = workflows.get(start.workflow_id), gates.get(start.contact_id)
+        twin = first.get((start.workflow_id, start.contact_id, start.entry_key))
+        refused = refusal(start, workflow, gate, before.get(place), twin)
+        answers.append(refused)
+        if workflow is not None and refused is None:
+            candidate = prepared(vault, account_id, place, start, workflow["published_version"], now)
             first[(start.workflow_id, start.contact_id, start.entry_key)] = candidate.execution_id
             candidates.append(candidate)
     if candidates:
         await _insert(connection, account_id, candidates, now)
     told = [_kept(start, answer) for start, answer in zip(starts, answers, strict=True)]
-    await refusals.add(connection, account_id, [refusal for refusal in told if refusal is not None], now)
+    await refusals.add(connection, account_id, [kept for kept in told if kept is not None], now)
     for candidate in candidates:
-        answers[candidate.place] = Enrolled(_view(account_id, candidate, now))
+        answers[candidate.place] = Enrolled(view_of(account_id, candidate, now))
     return [answer for answer in answers if answer is not None]
 
 
@@ -157,25 +158,25 @@ async def _enrolled_before(
     return {row["place"]: row for row in rows}
 
 
-def _refusal(
+def refusal(
     start: Start,
-    workflows: dict[UUID, asyncpg.Record],
-    gates: dict[UUID, asyncpg.Record],
+    workflow: asyncpg.Record | None,
+    gate: asyncpg.Record | None,
     before: asyncpg.Record | None,
-    first: dict[tuple[UUID, UUID, str], UUID],
+    twin: UUID | None,
 ) -> Answer | None:
-    """Why the start makes no execution, or None. Rules in the order of the requirements."""
-    workflow = workflows.get(start.workflow_id)
+    """Why the start makes no execution, or None. Rules in the order of the requirements.
+
+    `before` is the enrolment it met, `twin` the execution that the same start makes in this batch.
+    """
     if workflow is None:
         return NotFound("workflow", str(start.workflow_id))
     if workflow["status"] != WorkflowStatus.ACTIVE:
         return WorkflowNotActive(str(start.workflow_id))
-    gate = gates.get(start.contact_id)
     if gate is None or gate["deleted"]:
         return NotFound("contact", str(start.contact_id))
     if gate["opted_out"]:
         return ContactOptedOut(str(start.contact_id))
-    twin = first.get((start.workflow_id, start.contact_id, start.entry_key))
     if twin is not None:
         return Duplicate(twin)
     if before is not None:
@@ -188,11 +189,18 @@ def _refusal(
     return None
 
 
-def _candidate(place: int, start: Start, version: int, now: datetime, key: bytes) -> _Candidate:
+def prepared(
+    vault: ports.Vault, account_id: int, place: int, start: Start, version: int, now: datetime
+) -> Candidate:
+    """The execution that a start makes: its id, its first log entry's hash, its trigger sealed."""
+    key = vault.mac_key(ports.CHAIN, account_id)
     hash_ = chain.link(
         key, chain.GENESIS, 1, LogEvent.EXECUTION_STARTED, "", "", 0, 0, chain.microseconds(now)
     )
-    return _Candidate(place, start, new_id(now), version, None, hash_)
+    sealed = None
+    if start.trigger or start.traceparent or start.cause:
+        sealed = vault.seal(ports.INPUT, account_id, _input(start))
+    return Candidate(place, start, new_id(now), version, sealed, hash_)
 
 
 def _input(start: Start) -> bytes:
@@ -202,7 +210,7 @@ def _input(start: Start) -> bytes:
 
 
 async def _insert(
-    connection: asyncpg.Connection, account_id: int, candidates: list[_Candidate], now: datetime
+    connection: asyncpg.Connection, account_id: int, candidates: list[Candidate], now: datetime
 ) -> None:
     taken = await connection.fetchval(
         _ENROLL,
@@ -223,7 +231,8 @@ async def _insert(
         raise RuntimeError("an enrolment was taken by another transaction under the gate's lock")
 
 
-def _view(account_id: int, candidate: _Candidate, now: datetime) -> ExecutionView:
+def view_of(account_id: int, candidate: Candidate, now: datetime) -> ExecutionView:
+    """A fresh execution as it is read back."""
     return ExecutionView(
         account_id=account_id,
         execution_id=candidate.execution_id,

@@ -80,7 +80,7 @@ async def find(
     """A workflow by id or key; with `lock`, nobody else changes it before the end. Raises NotFound."""
     suffix = _LOCK if lock else ""
     row = None
-    if (workflow_id := _as_id(name)) is not None:
+    if (workflow_id := as_id(name)) is not None:
         row = await connection.fetchrow(_BY_ID + suffix, account_id, workflow_id)
     if row is None:
         row = await connection.fetchrow(_BY_KEY + suffix, account_id, name)
@@ -93,7 +93,7 @@ async def named(
     connection: asyncpg.Connection, account_id: int, names: Collection[str]
 ) -> dict[str, tuple[UUID, str]]:
     """Id and key of the workflows of these names, each an id or a key; others are left out."""
-    ids = {name: _as_id(name) for name in names}
+    ids = {name: as_id(name) for name in names}
     rows = await connection.fetch(_NAMED, account_id, [i for i in ids.values() if i is not None], list(names))
     by_id = {row["workflow_id"]: (row["workflow_id"], row["key"]) for row in rows}
     by_key = {row["key"]: (row["workflow_id"], row["key"]) for row in rows}
@@ -101,7 +101,8 @@ async def named(
     return {name: one for name, one in found.items() if one is not None}
 
 
-def _as_id(name: str) -> UUID | None:
+def as_id(name: str) -> UUID | None:
+    """The id that a workflow's name may be; None if it can only be a key."""
     try:
         return UUID(name)
     except ValueError:
@@ -255,6 +256,10 @@ class Outlines:
         self._vault = vault
         self._most = most
         self._cache: OrderedDict[tuple[int, UUID, int], tuple[tuple[str, str], ...]] = OrderedDict()
+
+    def known(self, account_id: int, workflow_id: UUID, version: int) -> tuple[tuple[str, str], ...] | None:
+        """The outline, if it was read before."""
+        return self._cache.get((account_id, workflow_id, version))
 
     async def of(
         self, connection: asyncpg.Connection, account_id: int, workflow_id: UUID, version: int

@@ -196,7 +196,9 @@ async def main(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -
             _servicers(parts),
             _SERVICES,
             interceptors=[
-                TelemetryInterceptor(RpcDurations("server", registry), start_traces=True),
+                TelemetryInterceptor(
+                    RpcDurations("server", registry), start_traces=bool(settings.otlp_endpoint)
+                ),
                 ErrorInterceptor(translate),
                 AuthInterceptor(pool),
                 ValidationInterceptor(),

@@ -19,6 +19,14 @@ _CODES: tuple[tuple[type[errors.WayfarerError], grpc.StatusCode], ...] = (
     (errors.ExecutorUnavailable, grpc.StatusCode.UNAVAILABLE),
 )
 _DATABASE_RETRY_S = 1.0
+_UNREACHABLE = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,  # the server, or this connection, was told to stop
+    asyncpg.CrashShutdownError,
+)
 _CONTENTION = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
@@ -35,9 +43,7 @@ def translate(error: BaseException) -> Status | None:
         code = next((code for kind, code in _CODES if isinstance(error, kind)), grpc.StatusCode.INTERNAL)
         retry_after_s = getattr(error, "retry_after_s", None)
         return status(code, error.reason, error.message, error.metadata, _violations(error), retry_after_s)
-    if isinstance(
-        error, OSError | TimeoutError | asyncpg.PostgresConnectionError | asyncpg.CannotConnectNowError
-    ):
+    if isinstance(error, _UNREACHABLE):
         return status(
             grpc.StatusCode.UNAVAILABLE,
             "DATABASE_UNAVAILABLE",

@@ -16,12 +16,13 @@ from execution_engine.store import executions, logs, verify, workflows
 from execution_engine.store.accounts import account_transaction
 from execution_engine.store.enrollment import Start
 from execution_engine.store.hints import HintSender
+from execution_engine.store.joint import Named
 from services.execution_api import convert, paging
 from services.execution_api.answers import key_of
 from services.execution_api.auth import caller
 from services.execution_api.providers import Providers
 from services.execution_api.showing import Engine, shown, shown_all
-from services.execution_api.starts import Asked, Starts
+from services.execution_api.starts import Starts
 from services.execution_api.steering import Steering
 from services.execution_api.watching import Watching
 from services.runtime.interceptors import Context
@@ -57,8 +58,8 @@ class ExecutionServicer(Steering, execution_service_pb2_grpc.ExecutionServiceSer
             traceparent=current_traceparent(),
             entry_key=request.entry_key,
         )
-        asked = Asked(request.workflow, start, key_of("StartExecution", request))
-        return await self._starts.start(caller().account_id, asked)
+        key = key_of("StartExecution", request)
+        return await self._starts.start(Named(caller().account_id, request.workflow, start, key))
 
     async def GetExecution(
         self, request: pb.GetExecutionRequest, context: Context

@@ -1,8 +1,11 @@
-"""Starts in natural batches: an account's callers share a transaction; execution_servicer calls it."""
+"""Starts in natural batches; execution_servicer calls it.
+
+All callers share transactions (joint_starts.py); what is left over, refusals above all, goes by its account.
+"""
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from uuid import UUID
 
 import asyncpg
@@ -17,9 +20,11 @@ from execution_engine.store import executions, requests, workflows
 from execution_engine.store.accounts import account_transaction
 from execution_engine.store.enrollment import Duplicate, Enrolled, Start, enroll
 from execution_engine.store.hints import HintSender
+from execution_engine.store.joint import Named
 from execution_engine.store.requests import RequestKey
 from execution_engine.store.workflows import Outlines
 from services.execution_api import convert
+from services.execution_api.joint_starts import JointStarts
 
 Answer = pb.StartExecutionResponse | Exception
 
@@ -27,27 +32,23 @@ _DUPLICATE = "duplicate trigger ignored"
 _MOST_ACCOUNTS = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One StartExecution: the workflow by name, the rest of the start, and the request's key."""
-
-    workflow: str
-    start: Start
-    key: RequestKey | None
-
-
 class Starts:
-    """Flights of starts, one line per account: a transaction is bound to one account."""
+    """Flights of starts: joint ones, and one line per account for what they leave."""
 
     def __init__(self, pool: asyncpg.Pool, vault: ports.Vault, outlines: Outlines, due: HintSender) -> None:
         self._pool = pool
         self._vault = vault
         self._outlines = outlines
         self._due = due
-        self._lines: OrderedDict[int, Flights[Asked, pb.StartExecutionResponse]] = OrderedDict()
+        self._joint = JointStarts(pool, vault, outlines, due)
+        self._lines: OrderedDict[int, Flights[Named, pb.StartExecutionResponse]] = OrderedDict()
 
-    async def start(self, account_id: int, asked: Asked) -> pb.StartExecutionResponse:
+    async def start(self, asked: Named) -> pb.StartExecutionResponse:
         """Starts one execution. Raises the engine's errors; when it returns, the start is durable."""
+        started = await self._joint.start(asked)
+        return started if started is not None else await self._line(asked.account_id).submit(asked)
+
+    def _line(self, account_id: int) -> Flights[Named, pb.StartExecutionResponse]:
         line = self._lines.get(account_id)
         if line is None:
             line = self._lines[account_id] = Flights(
@@ -55,9 +56,9 @@ class Starts:
             )
             if len(self._lines) > _MOST_ACCOUNTS:
                 self._lines.popitem(last=False)
-        return await line.submit(asked)
+        return line
 
-    async def _fly(self, account_id: int, batch: list[Asked]) -> Sequence[Answer]:
+    async def _fly(self, account_id: int, batch: list[Named]) -> Sequence[Answer]:
         flight = _Flight(self._vault, self._outlines, account_id, batch)
         async with account_transaction(self._pool, account_id) as connection:
             await flight.run(connection)
@@ -68,7 +69,7 @@ class Starts:
 class _Flight:
     """One batch of starts of one account, in one transaction."""
 
-    def __init__(self, vault: ports.Vault, outlines: Outlines, account_id: int, batch: list[Asked]) -> None:
+    def __init__(self, vault: ports.Vault, outlines: Outlines, account_id: int, batch: list[Named]) -> None:
         self._vault = vault
         self._outlines = outlines
         self._account_id = account_id

@@ -1,8 +1,9 @@
 """How quickly executions are started, singly and in bulk, and what reads take under load; scale.py."""
 
 import asyncio
+import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from wayfarer.execution.v1.execution_service_pb2_grpc import ExecutionServiceStu
 from services.runtime.grpc_client import open_channel
 from tests.load.bed import Bed, Size, bed
 from tests.load.jobs import JOBS
-from tests.load.rig import Population, say
+from tests.load.rig import Population, cpu_seconds, say
 
 _CALLERS: Final = 64
 _CONTACTS: Final = 200_000
@@ -31,8 +32,10 @@ async def starts(size: Size) -> dict[str, Any]:
         open_channel(place.stack.address) as channel,
     ):
         contacts = place.people.contacts
-        single = await _single(channel, place.people.keys, place.people.workflows, contacts, size.seconds / 4)
-        say(f"single starts: {single['starts_per_s']:,}/s")
+        single = await _single(place, size.seconds / 4)
+        say(
+            f"single starts: {single['starts_per_s']:,}/s, {sum(single['cpu_us_per_start'].values())} µs each"
+        )
         bulk = await _bulk(channel, place.people, contacts)
         say(f"bulk enrolment: {bulk['starts_per_s']:,}/s")
         await place.staff(1)
@@ -40,38 +43,42 @@ async def starts(size: Size) -> dict[str, Any]:
     return {"single": single, "bulk": bulk, "reads_under_load_ms": reads}
 
 
-async def _single(
-    channel: grpc.aio.Channel,
-    keys: Mapping[int, str],
-    workflows: Mapping[int, UUID],
-    contacts: Sequence[tuple[int, UUID]],
-    seconds: float,
-) -> dict[str, Any]:
-    stub, took = ExecutionServiceStub(channel), []
-    until = time.monotonic() + seconds
-
-    async def call(caller: int) -> None:
-        place = caller
-        while time.monotonic() < until:
-            account_id, contact_id = contacts[place % len(contacts)]
-            place += _CALLERS
-            begun = time.monotonic()
-            await stub.StartExecution(
-                pb.StartExecutionRequest(workflow=str(workflows[account_id]), contact_id=str(contact_id)),
-                metadata=(("authorization", f"Bearer {keys[account_id]}"),),
-                timeout=10,
-            )
-            took.append(time.monotonic() - begun)
-
+async def _single(place: Bed, seconds: float) -> dict[str, Any]:
+    """Callers with a channel as any program opens it, over all accounts in turn; the CPU is theirs too."""
+    people, took = place.people, []
+    used, own = cpu_seconds(place.stack), time.process_time()
     begun = time.monotonic()
-    await asyncio.gather(*(call(caller) for caller in range(_CALLERS)))
+    async with grpc.aio.insecure_channel(str(place.stack.address)) as channel:
+        stub = ExecutionServiceStub(channel)
+
+        async def call(caller: int) -> None:
+            for account_id, contact_id in itertools.islice(
+                itertools.cycle(people.contacts), caller, None, _CALLERS
+            ):
+                asked = time.monotonic()
+                if asked - begun > seconds:
+                    return
+                await stub.StartExecution(
+                    pb.StartExecutionRequest(
+                        workflow=str(people.workflows[account_id]), contact_id=str(contact_id)
+                    ),
+                    metadata=(("authorization", f"Bearer {people.keys[account_id]}"),),
+                    timeout=10,
+                )
+                took.append(time.monotonic() - asked)
+
+        await asyncio.gather(*(call(caller) for caller in range(_CALLERS)))
     elapsed = time.monotonic() - begun
+    after = cpu_seconds(place.stack)
+    cpu = {name: after[name] - used[name] for name in ("api", "postgres")}
+    cpu["callers"] = time.process_time() - own
     took.sort()
     return {
         "starts_per_s": round(len(took) / elapsed),
         "callers": _CALLERS,
         "p50_ms": round(1000 * took[len(took) // 2], 1),
         "p95_ms": round(1000 * took[int(len(took) * 0.95)], 1),
+        "cpu_us_per_start": {name: round(1e6 * seconds / len(took)) for name, seconds in cpu.items()},
     }
 
 
