@@ -65,7 +65,8 @@ async def test_tables_mirror_the_migrations(migrated: asyncpg.Connection) -> Non
     }
     assert told == made
     assert {
-        table.name: [column.name for column in table.primary_key] for table in bulk_operation.metadata.sorted_tables
+        table.name: [column.name for column in table.primary_key]
+        for table in bulk_operation.metadata.sorted_tables
     } == {name: [column for _, column in sorted(places.items())] for name, places in keys.items()}
 
 
