@@ -40,6 +40,7 @@ PAGES = {
     "ask-retry": "/console/executions?status=failed → main a.row → Retry …",
     "ask-cancel-many": "/console/executions/many/cancel?status=waiting",
     "ask-archive": "/console/workflows/greeting/archive",
+    "ask-take-in": "/console/set-aside/1/replay",
     "document": "/console/workflows/webinar/document",
     "document-new": "/console/new-workflow",
     "step-types": "/console/workflows/spring_sale/add-step",
