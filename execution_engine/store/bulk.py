@@ -57,6 +57,8 @@ WHERE account_id = $1 AND operation_id = $2"""
 _CURSOR = """UPDATE bulk_operation SET cursor = $3, total = $4 WHERE account_id = $1 AND operation_id = $2"""
 _PROGRESS = """UPDATE bulk_operation SET outcomes = $3 WHERE account_id = $1 AND operation_id = $2"""
 _DUE = "SELECT account_id, operation_id FROM wf_bulk_due_except($1, $2)"
+IF_DUE = " AND next_at <= wf_now() FOR UPDATE SKIP LOCKED"
+"""Locks an operation whose tick has come and that nobody works on: it may have been found due a while ago."""
 MOST_ITEMS = 1_000_000
 _LIVE = (BulkState.RUNNING, BulkState.PAUSED, BulkState.GATHERING)
 

@@ -91,7 +91,7 @@ class BulkRunner:
                 try:
                     moved |= await self._tick(account_id, operation_id)
                 except NotFound:
-                    continue  # another process works on it
+                    continue  # another process works on it, or has, or a caller paused it
                 except Exception:
                     # One bad operation must not stop the others; it is tried again.
                     log.exception("bulk_tick_failed", operation_id=str(operation_id))
@@ -106,10 +106,8 @@ class BulkRunner:
         while left > 0:
             async with account_transaction(self._pool, account_id) as connection:
                 operation = await bulk.get(
-                    connection, self._vault, account_id, operation_id, lock=" FOR UPDATE SKIP LOCKED"
+                    connection, self._vault, account_id, operation_id, lock=bulk.IF_DUE
                 )
-                if operation.next_at is None:
-                    return False
                 if operation.state is BulkState.GATHERING:
                     break
                 if at == 0:

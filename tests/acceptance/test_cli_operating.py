@@ -115,7 +115,7 @@ async def test_many_are_enrolled_at_a_pace_that_can_be_stopped(
     assert "CANCELLED" in (await cli("bulk", "show", operation, "--follow")).out
     assert operation in (await cli("bulk", "list")).out
 
-    words = ("bulk", "start", "enroll", key, "--where", f"'{key}' in contact.tags", "--tick", "300ms")
+    words = ("bulk", "start", "enroll", key, "--where", f"'{key}' in contact.tags", "--tick", "1s")
     async with terminal(wayfarer(), *words, "--per-tick", "1", environment=cli.access) as shown:
         await shown.shows("everybody for whom the condition holds")
         await shown.shows("Start it?")

@@ -9,10 +9,16 @@ import asyncpg
 import pytest
 from sqlalchemy.dialects import postgresql
 
+<<<<<<< HEAD
 from execution_engine.store.bulk_tables import bulk_operation
+=======
+from execution_engine.store import bulk_tables
+>>>>>>> h-bulk
 from services.local.bootstrap import prepare
 from services.local.postgres import Postgres
 
+METADATA = bulk_tables.bulk_list.metadata
+"""The one of tables.py, with the tables of both files."""
 _COLUMNS = """
 SELECT c.relname AS table, a.attname AS column, format_type(a.atttypid, a.atttypmod) AS type,
     a.attnotnull AS required, coalesce(array_position(k.conkey, a.attnum), 0) AS key_place
