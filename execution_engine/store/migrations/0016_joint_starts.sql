@@ -35,11 +35,14 @@ BEGIN
                 AND x.workflow_id = w.workflow_id AND x.status IN (1, 2, 3, 4) LIMIT 1) END
     FROM unnest(account_ids, workflow_ids, workflow_keys, contact_ids, entry_keys, request_ids) WITH ORDINALITY
         AS u (account_id, workflow_id, workflow_key, contact_id, entry_key, request_id, place)
-    CROSS JOIN LATERAL (SELECT coalesce(
-        (SELECT i.workflow_id FROM workflow i WHERE i.account_id = u.account_id AND i.workflow_id = u.workflow_id),
-        (SELECT k.workflow_id FROM workflow k WHERE k.account_id = u.account_id AND k.key = u.workflow_key)) OFFSET 0)
-        AS n (workflow_id)
-    JOIN workflow w ON w.account_id = u.account_id AND w.workflow_id = n.workflow_id
+    CROSS JOIN LATERAL (
+        SELECT i.workflow_id, i.key, i.status, i.published_version, i.reentry, i.dedup_window_ms FROM workflow i
+        WHERE i.account_id = u.account_id AND i.workflow_id = u.workflow_id
+        UNION ALL
+        SELECT k.workflow_id, k.key, k.status, k.published_version, k.reentry, k.dedup_window_ms FROM workflow k
+        WHERE k.account_id = u.account_id AND k.key = u.workflow_key
+        LIMIT 1
+    ) w
     JOIN contact c ON c.account_id = u.account_id AND c.contact_id = u.contact_id
     LEFT JOIN enrollment e ON e.account_id = u.account_id AND e.workflow_id = w.workflow_id
         AND e.contact_id = u.contact_id AND e.entry_key = u.entry_key;
