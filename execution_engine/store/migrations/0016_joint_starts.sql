@@ -15,6 +15,7 @@ CREATE FUNCTION wf_meet_starts(account_ids bigint[], workflow_ids uuid[], workfl
 #variable_conflict use_column
 DECLARE
     gates boolean[] := array_fill(false, ARRAY[cardinality(account_ids)]);
+    moment timestamptz := wf_now();
     at_place integer;
 BEGIN
     -- A statement of its own: what comes after it sees what earlier holders of the gates have committed.
@@ -26,10 +27,10 @@ BEGIN
         gates[at_place] := true;
     END LOOP;
     RETURN QUERY
-    SELECT u.place::integer, wf_now(), w.workflow_id, w.key, w.status, w.published_version, w.reentry,
+    SELECT u.place::integer, moment, w.workflow_id, w.key, w.status, w.published_version, w.reentry,
         gates[u.place::integer], c.opted_out, c.deleted_at IS NOT NULL,
         EXISTS (SELECT FROM request r WHERE r.account_id = u.account_id AND r.request_id = u.request_id),
-        e.execution_id, e.started_at + make_interval(secs => w.dedup_window_ms / 1000.0) > wf_now(),
+        e.execution_id, e.started_at + make_interval(secs => w.dedup_window_ms / 1000.0) > moment,
         CASE WHEN e.execution_id IS NOT NULL THEN (
             SELECT x.execution_id FROM execution x WHERE x.account_id = u.account_id AND x.contact_id = u.contact_id
                 AND x.workflow_id = w.workflow_id AND x.status IN (1, 2, 3, 4) LIMIT 1) END
