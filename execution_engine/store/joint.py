@@ -18,8 +18,8 @@ from execution_engine.store.enrollment import Candidate, Start, prepared, refusa
 from execution_engine.store.requests import RequestKey
 from execution_engine.store.workflows import as_id
 
-_MEET = "SELECT * FROM wf_meet_starts($1, $2, $3, $4, $5, $6)"
-_ENTER = "SELECT wf_enter_starts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
+MEET = "SELECT * FROM wf_meet_starts($1, $2, $3, $4, $5, $6)"
+ENTER = "SELECT wf_enter_starts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Entry:
 async def meet(connection: asyncpg.Connection, vault: ports.Vault, asked: Sequence[Named]) -> list[Entry]:
     """Those that may be entered, each with its place among `asked`; their contacts' gates are held then."""
     rows = await connection.fetch(
-        _MEET,
+        MEET,
         [one.account_id for one in asked],
         [as_id(one.workflow) for one in asked],
         [one.workflow for one in asked],
@@ -98,7 +98,7 @@ async def enter(
         (entry.named.account_id, entry.named.key, answer) for entry, answer in entries if entry.named.key
     ]
     all_of_them = await connection.fetchval(
-        _ENTER,
+        ENTER,
         [entry.named.account_id for entry, _ in entries],
         [c.execution_id for c in candidates],
         [c.start.workflow_id for c in candidates],

@@ -8,8 +8,13 @@ import asyncpg
 import pytest
 
 from execution_engine.bulk import Chosen
+<<<<<<< HEAD
 from execution_engine.model import LIVE, Status
 from execution_engine.store import bulk, executions, overview
+=======
+from execution_engine.model import LIVE
+from execution_engine.store import bulk, joint, overview
+>>>>>>> h-starts
 from execution_engine.store.sql import statement
 from services.local.stack import Stack
 from services.worker.__main__ import PLANNER
@@ -151,3 +156,45 @@ async def test_an_overview_reads_by_index(worker_role: asyncpg.Connection, query
     for index in READS[query]:
         assert re.search(rf"(Index (Only )?Scan (Backward )?using|Bitmap Index Scan on) {index}", plan), plan
     assert "Seq Scan on execution" not in plan, plan
+
+
+MANY = """
+INSERT INTO contact (account_id, contact_id) SELECT 1001, uuidv7() FROM generate_series(1, 20000);
+INSERT INTO workflow (account_id, workflow_id, key, name, status, draft_sealed, draft_steps, published_version)
+    SELECT 1001, uuidv7(), 'many-' || n, 'many', 2, '', 1, 1 FROM generate_series(1, 2000) n;
+ANALYZE contact, workflow;
+"""
+READ = """SELECT relname, seq_scan, seq_tup_read + idx_tup_fetch AS rows FROM pg_stat_xact_user_tables
+WHERE relname IN ('account', 'contact', 'workflow', 'enrollment', 'execution', 'request')"""
+
+
+async def test_joint_starts_read_what_they_name(stack: Stack, worker_role: asyncpg.Connection) -> None:
+    """Plans inside a function are not shown: counted is what they read for ten starts, in an account of many."""
+    owner = await asyncpg.connect(stack.prepared.dsns["wayfarer_owner"])
+    await owner.execute(MANY)
+    people = await owner.fetch("SELECT contact_id FROM contact WHERE account_id = 1001 LIMIT 10")
+    await owner.close()
+    owner = await asyncpg.connect(stack.prepared.dsns["wayfarer_owner"])  # whose counts begin now
+    accounts, contacts, nobody = [1001] * 10, [row["contact_id"] for row in people], [None] * 10
+    keys = [f"many-{n}" for n in range(1, 11)]
+    async with owner.transaction():
+        met = await owner.fetch(joint.MEET, accounts, nobody, keys, contacts, [""] * 10, nobody)
+        assert [row["workflow_key"] for row in met] == keys
+        ids = [row["workflow_id"] for row in met]
+        await owner.fetch(joint.MEET, accounts, ids, keys, contacts, [""] * 10, contacts)
+        made = (
+            contacts,
+            ids,
+            contacts,
+            [1] * 10,
+            [2] * 10,
+            [bytes(32)] * 10,
+            nobody,
+            [""] * 10,
+            met[0]["now"],
+        )
+        assert await owner.fetchval(joint.ENTER, accounts, *made, 1, [], [], [], [], [])
+        read = {row["relname"]: row for row in await owner.fetch(READ)}
+    await owner.close()
+    assert {name: row["seq_scan"] for name, row in read.items() if row["seq_scan"]} == {}
+    assert {name: row["rows"] for name, row in read.items() if row["rows"] > 60} == {}

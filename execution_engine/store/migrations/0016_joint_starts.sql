@@ -15,6 +15,7 @@ CREATE FUNCTION wf_meet_starts(account_ids bigint[], workflow_ids uuid[], workfl
 #variable_conflict use_column
 DECLARE
     gates boolean[] := array_fill(false, ARRAY[cardinality(account_ids)]);
+    moment timestamptz := wf_now();
     at_place integer;
 BEGIN
     -- A statement of its own: what comes after it sees what earlier holders of the gates have committed.
@@ -26,20 +27,23 @@ BEGIN
         gates[at_place] := true;
     END LOOP;
     RETURN QUERY
-    SELECT u.place::integer, wf_now(), w.workflow_id, w.key, w.status, w.published_version, w.reentry,
+    SELECT u.place::integer, moment, w.workflow_id, w.key, w.status, w.published_version, w.reentry,
         gates[u.place::integer], c.opted_out, c.deleted_at IS NOT NULL,
         EXISTS (SELECT FROM request r WHERE r.account_id = u.account_id AND r.request_id = u.request_id),
-        e.execution_id, e.started_at + make_interval(secs => w.dedup_window_ms / 1000.0) > wf_now(),
+        e.execution_id, e.started_at + make_interval(secs => w.dedup_window_ms / 1000.0) > moment,
         CASE WHEN e.execution_id IS NOT NULL THEN (
             SELECT x.execution_id FROM execution x WHERE x.account_id = u.account_id AND x.contact_id = u.contact_id
                 AND x.workflow_id = w.workflow_id AND x.status IN (1, 2, 3, 4) LIMIT 1) END
     FROM unnest(account_ids, workflow_ids, workflow_keys, contact_ids, entry_keys, request_ids) WITH ORDINALITY
         AS u (account_id, workflow_id, workflow_key, contact_id, entry_key, request_id, place)
-    CROSS JOIN LATERAL (SELECT coalesce(
-        (SELECT i.workflow_id FROM workflow i WHERE i.account_id = u.account_id AND i.workflow_id = u.workflow_id),
-        (SELECT k.workflow_id FROM workflow k WHERE k.account_id = u.account_id AND k.key = u.workflow_key)) OFFSET 0)
-        AS n (workflow_id)
-    JOIN workflow w ON w.account_id = u.account_id AND w.workflow_id = n.workflow_id
+    CROSS JOIN LATERAL (
+        SELECT i.workflow_id, i.key, i.status, i.published_version, i.reentry, i.dedup_window_ms FROM workflow i
+        WHERE i.account_id = u.account_id AND i.workflow_id = u.workflow_id
+        UNION ALL
+        SELECT k.workflow_id, k.key, k.status, k.published_version, k.reentry, k.dedup_window_ms FROM workflow k
+        WHERE k.account_id = u.account_id AND k.key = u.workflow_key
+        LIMIT 1
+    ) w
     JOIN contact c ON c.account_id = u.account_id AND c.contact_id = u.contact_id
     LEFT JOIN enrollment e ON e.account_id = u.account_id AND e.workflow_id = w.workflow_id
         AND e.contact_id = u.contact_id AND e.entry_key = u.entry_key;

@@ -61,6 +61,14 @@ async def made(world: World, clients: Sequence[Client]) -> list[set[int]]:
     return [set(row["accounts"]) for row in rows]
 
 
+async def refusals_kept(world: World, client: Client) -> dict[str, int]:
+    """How many refused starts the account has on record, by kind."""
+    rows = await world.owner.fetch(
+        "SELECT kind, count(*) FROM start_refusal WHERE account_id = $1 GROUP BY kind", client.account_id
+    )
+    return {row["kind"]: row["count"] for row in rows}
+
+
 async def a_pid(superuser: asyncpg.Pool, question: str) -> int:
     """The first process that a question to the database finds."""
 
@@ -179,10 +187,7 @@ async def test_one_group_and_each_caller_its_own_answer(world: World, client: Cl
     # Two that showed versions, the earlier one, 20, the twins', the keyed one's, one of those that clashed.
     assert (rows["execution"], rows["execution_log"], rows["request"]) == (26, 26, 2)
     assert (foreign["execution"], foreign["execution_log"], foreign["request"]) == (21, 21, 0)
-    kept = await world.owner.fetch(
-        "SELECT kind, count(*) FROM start_refusal WHERE account_id = $1 GROUP BY kind", client.account_id
-    )
-    assert dict(map(tuple, kept)) == {
+    assert await refusals_kept(world, client) == {
         "opt_out_blocked": 1,
         "workflow_not_active": 1,
         "reentry_blocked": 1,
