@@ -8,13 +8,8 @@ import asyncpg
 import pytest
 
 from execution_engine.bulk import Chosen
-<<<<<<< HEAD
 from execution_engine.model import LIVE, Status
-from execution_engine.store import bulk, executions, overview
-=======
-from execution_engine.model import LIVE
-from execution_engine.store import bulk, joint, overview
->>>>>>> h-starts
+from execution_engine.store import bulk, executions, joint, overview
 from execution_engine.store.sql import statement
 from services.local.stack import Stack
 from services.worker.__main__ import PLANNER

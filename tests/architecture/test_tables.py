@@ -9,11 +9,7 @@ import asyncpg
 import pytest
 from sqlalchemy.dialects import postgresql
 
-<<<<<<< HEAD
-from execution_engine.store.bulk_tables import bulk_operation
-=======
 from execution_engine.store import bulk_tables
->>>>>>> h-bulk
 from services.local.bootstrap import prepare
 from services.local.postgres import Postgres
 
@@ -67,12 +63,11 @@ async def test_tables_mirror_the_migrations(migrated: asyncpg.Connection) -> Non
             (column.name, column.type.compile(dialect).lower(), not column.nullable)
             for column in table.columns
         ]
-        for table in bulk_operation.metadata.sorted_tables
+        for table in METADATA.sorted_tables
     }
     assert told == made
     assert {
-        table.name: [column.name for column in table.primary_key]
-        for table in bulk_operation.metadata.sorted_tables
+        table.name: [column.name for column in table.primary_key] for table in METADATA.sorted_tables
     } == {name: [column for _, column in sorted(places.items())] for name, places in keys.items()}
 
 
@@ -80,7 +75,7 @@ async def test_every_table_of_an_accounts_data_is_keyed_by_account_and_behind_ro
     migrated: asyncpg.Connection,
 ) -> None:
     query = "SELECT relrowsecurity AND relforcerowsecurity FROM pg_class WHERE oid = $1::text::regclass"
-    for table in bulk_operation.metadata.sorted_tables:
+    for table in METADATA.sorted_tables:
         if "account_id" in table.columns:
             assert next(iter(table.primary_key)).name == "account_id", table.name
             assert await migrated.fetchval(query, table.name), table.name
