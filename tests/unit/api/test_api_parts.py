@@ -166,6 +166,8 @@ INSTANCES: list[tuple[errors.WayfarerError, grpc.StatusCode, str]] = [
     (errors.DraftChanged("w"), grpc.StatusCode.ALREADY_EXISTS, "DRAFT_CHANGED"),
     (errors.WaitExists("w"), grpc.StatusCode.ALREADY_EXISTS, "WAIT_EXISTS"),
     (errors.EventIdReused("e"), grpc.StatusCode.ALREADY_EXISTS, "EVENT_ID_REUSED"),
+    (errors.NothingToReplay("e"), grpc.StatusCode.FAILED_PRECONDITION, "NOTHING_TO_REPLAY"),
+    (errors.EventUnreadable("e"), grpc.StatusCode.FAILED_PRECONDITION, "EVENT_UNREADABLE"),
     (errors.InvalidValues([Fault("a", "b", "c")]), grpc.StatusCode.INVALID_ARGUMENT, "VALUES_INVALID"),
     (errors.RoleRequired("ADMIN"), grpc.StatusCode.PERMISSION_DENIED, "ROLE_REQUIRED"),
     (errors.IllegalTransition("A", "B"), grpc.StatusCode.FAILED_PRECONDITION, "ILLEGAL_TRANSITION"),
