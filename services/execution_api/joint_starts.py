@@ -6,7 +6,6 @@ If the answer to COMMIT is lost, every caller of the group is told UNAVAILABLE, 
 durable: with a request id it is safe to ask again.
 """
 
-import contextlib
 from collections.abc import Sequence
 
 import asyncpg
@@ -16,7 +15,6 @@ from wayfarer.execution.v1 import execution_service_pb2 as pb
 from dispatcher.flights import Flights
 from execution_engine import ports
 from execution_engine.store import joint
-from execution_engine.store.faults import DATABASE_FAULTS
 from execution_engine.store.hints import HintSender
 from execution_engine.store.joint import Entry, Named
 from execution_engine.store.workflows import Outlines
@@ -25,15 +23,6 @@ from services.execution_api import convert
 log = structlog.get_logger(__name__)
 
 Started = pb.StartExecutionResponse | None
-
-
-async def _undo(connection: asyncpg.Connection, transaction: asyncpg.transaction.Transaction) -> None:
-    try:
-        await transaction.rollback()
-    except DATABASE_FAULTS:
-        # It must not come back to the pool within a transaction; a lost one has left it by itself.
-        with contextlib.suppress(asyncpg.InterfaceError):
-            connection.terminate()
 
 
 class JointStarts:
@@ -52,16 +41,17 @@ class JointStarts:
 
     async def _fly(self, batch: list[Named]) -> Sequence[Started | Exception]:
         answers: list[Started] = [None] * len(batch)
-        async with self._pool.acquire() as connection:
-            transaction = connection.transaction()
-            await transaction.start()
-            try:
+        committing = False
+        try:
+            async with self._pool.acquire() as connection, connection.transaction():
                 entered = await self._enter(connection, batch)
-            except Exception as error:
-                log.warning("joint_starts_apart", starts=len(batch), error=repr(error))
-                await _undo(connection, transaction)
-                return answers
-            await transaction.commit()
+                committing = True
+        except Exception as error:
+            if committing:
+                raise
+            # The type only: messages of the database may quote what it was given.
+            log.warning("joint_starts_apart", starts=len(batch), error=type(error).__name__)
+            return answers
         for entry, answer in entered:
             answers[entry.candidate.place] = answer
         self._due.tell(*{entry.named.account_id for entry, _ in entered})
