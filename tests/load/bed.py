@@ -20,6 +20,7 @@ from tests.load.rig import Population, Starter, cpu_seconds, histogram, prepare,
 from tests.load.waiting import fill
 
 ACCOUNTS = 50
+_WRITTEN = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint"
 _STILL = 20
 """Samples without a gain before it is asked whether all is over."""
 POSTGRES = {"shared_buffers": "2GB", "max_wal_size": "8GB"}
@@ -125,7 +126,7 @@ async def throughput(bed: Bed, job: Job, size: Size, workers: int = 1) -> dict[s
     await bed.staff(0)
     executions = int((size.expected or job.expected) * size.seconds / job.actions)
     await bed.queue(executions)
-    before = cpu_seconds(bed.stack, bed.others)
+    before, written = cpu_seconds(bed.stack, bed.others), await bed.owner.fetchval(_WRITTEN)
     await bed.staff(workers)
     series: list[tuple[float, float]] = []
     total = executions * job.actions
@@ -135,7 +136,10 @@ async def throughput(bed: Bed, job: Job, size: Size, workers: int = 1) -> dict[s
         series.append((time.monotonic() - begun, bed.actions()))
         if series[-1][0] > 4 * size.seconds + 60:
             raise TimeoutError(f"{series[-1][1]:.0f} of {total} actions within {series[-1][0]:.0f} s")
-    after = cpu_seconds(bed.stack, bed.others)
+    after, written = (
+        cpu_seconds(bed.stack, bed.others),
+        await bed.owner.fetchval(_WRITTEN) - written,
+    )
     rate, elapsed = _steady(series)
     latency = bed.latency()
     cpu = {n: round(1e6 * (after[n] - before.get(n, 0.0)) / total, 2) for n in after}
@@ -151,6 +155,7 @@ async def throughput(bed: Bed, job: Job, size: Size, workers: int = 1) -> dict[s
         "cpu_us_per_action": cpu,
         "cpu_us_per_action_total": round(sum(cpu.values()), 1),
         "cpu_us_of_receivers": apart,
+        "wal_bytes_per_action": round(written / total),
         "resident_mib": resident_mib(bed.stack, "VmRSS"),
         "series": [(round(at, 1), round(count)) for at, count in series],
     }

@@ -1,6 +1,6 @@
 -- Starts of many accounts in one transaction. Row-level security binds a transaction to one account, so these two run as the
 -- owner of the tables; each row carries its account, and nothing is read, locked or written but under the account its start
--- names (docs/decisions.md, 45). store/joint.py calls them.
+-- names (docs/decisions.md, 46). store/joint.py calls them.
 
 -- What starts meet: their workflow (by id, else by key), their contact's gate, the enrolment before. A gate that
 -- another transaction holds is passed by (`held` false), so that no account waits for another's. Starts whose workflow or
