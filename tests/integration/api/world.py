@@ -290,7 +290,9 @@ class World:
         """Moves the engine's clock on, once nothing is leased (a lease's end is a time too)."""
 
         async def idle() -> bool:
-            return not await self.owner.fetchval("SELECT count(*) FROM execution WHERE status = 2")
+            return not await self.owner.fetchval(
+                "SELECT count(*) FROM execution WHERE status = 2 AND wake_at > wf_now()"
+            )
 
         await until(idle)
         async with self.owner.acquire() as connection, connection.transaction():
@@ -301,7 +303,10 @@ class World:
 
     async def own_time(self) -> None:
         """Ends what was let pass: added up, what happens outside would be too long ago to be taken in."""
-        await self.owner.execute("UPDATE clock_offset SET shift = '0'")
+        async with self.owner.acquire() as connection, connection.transaction():
+            await connection.execute("UPDATE clock_offset SET shift = '0'")
+            # What is still leased would be so for all the time that was let pass.
+            await connection.execute("UPDATE execution SET wake_at = wf_now() WHERE status = 2")
 
     async def row(self, execution_id: str) -> asyncpg.Record | None:
         """An execution's hot row."""
