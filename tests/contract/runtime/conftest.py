@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from services.local.ports import PortsTaken, reserve
+from services.local.ports import reserve
 from services.local.postgres import Postgres
 from services.local.stack import scratch_state_dir
 from tests.contract.runtime.world import World, open_world
@@ -41,21 +41,10 @@ def spans(exporter: InMemorySpanExporter) -> InMemorySpanExporter:
 @pytest.fixture(scope="session")
 async def server() -> AsyncIterator[Postgres]:
     """A PostgreSQL of its own, the kind that the local stack runs."""
-    with scratch_state_dir() as folder, reserve(_free_base()) as ports:
+    with scratch_state_dir() as folder, reserve(None) as ports:
         settings = {"shared_buffers": "32MB", "fsync": "off"}
         async with Postgres(folder / "postgres", ports.postgres, settings=settings) as postgres:
             yield postgres
-
-
-def _free_base() -> int:
-    """A base above those that people's own stacks use."""
-    for base in range(8_100, 8_600, 100):
-        try:
-            with reserve(base):
-                return base
-        except PortsTaken:
-            continue
-    raise PortsTaken("every base of the tests is in use")
 
 
 @pytest.fixture

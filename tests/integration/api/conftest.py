@@ -8,22 +8,17 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from services.local.ports import PortsTaken, reserve
 from services.local.stack import Stack
 from services.runtime.grpc_client import open_channel
 from tests.integration.api.over_http import Http, calling
 from tests.integration.api.world import Client, World
-
-_PORT_BASES = range(8_600, 9_900, 100)
 
 
 @pytest.fixture(scope="session")
 async def world() -> AsyncIterator[World]:
     folder = _make_folder()
     async with (
-        Stack(
-            folder, port_base=_free_base(), workers=0, postgres_settings={"shared_buffers": "64MB"}
-        ) as stack,
+        Stack(folder, workers=0, postgres_settings={"shared_buffers": "64MB"}) as stack,
         open_channel(stack.address) as channel,
         asyncpg.create_pool(stack.prepared.dsns["wayfarer_owner"], min_size=1, max_size=4) as owner,
     ):
@@ -74,14 +69,3 @@ def _make_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="wayfarer-api-"))
     folder.chmod(0o755)  # the server runs as another user
     return folder
-
-
-def _free_base() -> int:
-    """The first free base above those that people's own stacks use."""
-    for base in _PORT_BASES:
-        try:
-            with reserve(base):
-                return base
-        except PortsTaken:
-            continue
-    raise PortsTaken("every base of the tests is in use")
