@@ -84,7 +84,7 @@ class ExecutionServicer(Steering, execution_service_pb2_grpc.ExecutionServiceSer
         passed = _passed(request, size)
         async with account_transaction(self._engine.pool, account_id) as connection:
             chosen = await self._chosen(connection, account_id, request, before)
-            total = None if request.page_token else await executions.count(connection, account_id, chosen)
+            total = await executions.count(connection, account_id, chosen) if request.page else None
             if passed:
                 before = await executions.at(connection, account_id, chosen, passed)
                 chosen = replace(chosen, before=before)

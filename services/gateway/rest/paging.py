@@ -32,10 +32,14 @@ def is_numbered(request: Descriptor) -> bool:
 
 
 def ask(request: Message) -> None:
-    """Sets the limit of a page nobody set one for."""
-    if is_paged(naming.kind(request)):
-        asked = cast(_Paged, request)
-        asked.page_size = asked.page_size or DEFAULT_LIMIT
+    """Sets the limit of a page nobody set one for; the first of a numbered list is asked for by number."""
+    kind = naming.kind(request)
+    if not is_paged(kind):
+        return
+    asked = cast(_Paged, request)
+    asked.page_size = asked.page_size or DEFAULT_LIMIT
+    if is_numbered(kind) and not asked.page_token:
+        asked.page = asked.page or 1
 
 
 def tell(request: Message, answer: dict[str, Any]) -> None:
@@ -49,4 +53,4 @@ def tell(request: Message, answer: dict[str, Any]) -> None:
     if "total" in answer:
         answer["total_pages"] = math.ceil(answer["total"] / asked.page_size)
     if not asked.page_token:
-        answer["page"] = asked.page or 1
+        answer["page"] = asked.page

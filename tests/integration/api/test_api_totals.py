@@ -90,6 +90,8 @@ async def test_counting_looks_at_so_many_and_no_more(
 ) -> None:
     """One that fits is behind many that do not: within 20,000 it is counted, beyond it nobody looks."""
     await past(world, client, number)
-    listed = await client.listed(workflow="counted", status=CANCELLED)
+    listed = await client.listed(workflow="counted", status=CANCELLED, page=1)
     assert (listed.total_size, listed.total_is_minimum) == told
+    uncounted = await client.listed(workflow="counted", status=CANCELLED)
+    assert (uncounted.HasField("total_size"), uncounted.executions) == (False, listed.executions)
     assert len(listed.executions) == 1

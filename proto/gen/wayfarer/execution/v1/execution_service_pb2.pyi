@@ -229,7 +229,7 @@ class ListExecutionsResponse(_message.Message):
     next_page_token: _builtins.str
     """Where to go on; empty at the end."""
     total_size: _builtins.int
-    """How many there are; not set where a token was given."""
+    """How many there are; set where a page was asked for by its number, as counting takes its time."""
     total_is_minimum: _builtins.bool
     """Whether there may be more than it says: it counts as far as 10,000, and looks at no more than 20,000 of those
     that live and of those in the history. Set with the total.
