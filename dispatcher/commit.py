@@ -108,6 +108,7 @@ class Committer:
         gate: Callable[[datetime], Gate],
         not_sent: Callable[[list[Run]], None],
         refresh: Callable[[list[Pending]], None],
+        under_way: Callable[[], int],
         dice: random.Random,
     ) -> None:
         self._pool = pool
@@ -124,12 +125,15 @@ class Committer:
             self._fly,
             cap=settings.commit_batch,
             flights=settings.commit_flights,
-            linger=settings.linger_s,
+            beside=few.MOST,  # so few are quicker in the commit that follows
+            under_way=under_way,
             name="commit",
             dropped=lambda batch: lost([pending.run for pending in batch]),
         )
 
     async def _fly(self, batch: list[Pending]) -> None:
+        batch, twice = _once_each(batch)
+        self.sink.put_all(twice)
         while batch:
             try:
                 batch = await self._once(batch)
@@ -286,6 +290,20 @@ class Committer:
             pending.restore(row)
             restored.append(pending)
         return restored
+
+
+def _once_each(batch: list[Pending]) -> tuple[list[Pending], list[Pending]]:
+    """Those of a batch that are the first of their execution, and the others.
+
+    A run that was lost and claimed again may be here twice; what is written is known by the execution's id.
+    """
+    first: dict[UUID, Pending] = {}
+    for pending in batch:
+        first.setdefault(pending.run.execution_id, pending)
+    if len(first) == len(batch):
+        return batch, []
+    once = list(first.values())
+    return once, [pending for pending in batch if first[pending.run.execution_id] is not pending]
 
 
 def _telling(batch: Sequence[Pending]) -> dict[int, set[str]]:

@@ -1,6 +1,6 @@
 """Sends begun actions to their families and asks them about interrupted ones; worker.py owns it.
 
-Types whose effect commits in our own database go in large batches, two flights at a time. Types
+Types whose effect commits in our own database go in large batches, four flights at a time. Types
 that wait for a provider fly more often and smaller, so that a slow one does not hold up the rest; so do
 those of accounts that keep a family's data at a provider, once a result has said so.
 """
@@ -54,12 +54,14 @@ class Dispatch:
         settings: WorkerSettings,
         ended: Callable[[list[tuple[Run, Outcome]]], None],
         found: Callable[[list[tuple[Run, Outcome, list[LogRow]]]], None],
+        under_way: Callable[[], int],
     ) -> None:
         self._routing = routing
         self._settings = settings
         self._spans = ActionSpans()
         self._ended = ended
         self._found = found
+        self._under_way = under_way
         self._sinks: dict[tuple[str, bool], Sink[Sending]] = {}
         self._elsewhere: set[tuple[int, str]] = set()
         self._askers: dict[str, Sink[Asking]] = {}
@@ -97,8 +99,8 @@ class Dispatch:
         return Sink(
             lambda batch: self._execute(family, batch),
             cap=self._settings.action_batch if own else _PROVIDER_BATCH,
-            flights=2 if own else _PROVIDER_FLIGHTS,
-            linger=self._settings.linger_s,
+            flights=4 if own else _PROVIDER_FLIGHTS,
+            under_way=self._under_way,
             name=f"execute:{family}",
             dropped=lambda batch: self._end([(s.run, Unreachable("the call failed")) for s in batch]),
         )

@@ -16,14 +16,12 @@ class WorkerSettings:
     """How often the worker tells that it lives."""
     dead_after_s: float = 5.0
     """Silence after which another worker retires this one; it stops its own work before."""
-    commit_flights: int = 2
+    commit_flights: int = 3
     """Commits under way at once; each holds one connection."""
     commit_batch: int = 500
     """Executions in one commit."""
     action_batch: int = 200
     """Actions in one ExecuteBatch, where the type allows as many."""
-    linger_s: float = 0.002
-    """How long a busy sink waits for company."""
     claim_batch: int = 500
     """Executions in one claim."""
     poll_s: float = 0.1

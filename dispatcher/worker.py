@@ -93,9 +93,10 @@ class Worker:
             gate=self._gate.at,
             not_sent=self._gate.not_sent,
             refresh=self._readers.put_all,
+            under_way=lambda: len(self._runs),
             dice=dice,
         )
-        self._dispatch = Dispatch(routing, settings, self._ended, self._found)
+        self._dispatch = Dispatch(routing, settings, self._ended, self._found, lambda: len(self._runs))
 
     # What the heartbeat and the claimer ask
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher.flights import Flights, Sink
+from tests.unit.stillness import StillLoop, passing
 
 
 async def test_what_arrives_together_flies_together() -> None:
@@ -76,8 +77,15 @@ async def test_a_flight_that_fails_fails_all_its_callers() -> None:
             await flights.submit(1)
 
 
-@given(st.lists(st.lists(st.integers(), max_size=5), max_size=20), st.integers(1, 7), st.integers(1, 3))
-def test_everything_flies_once_and_in_order(portions: list[list[int]], cap: int, flights: int) -> None:
+@given(
+    st.lists(st.lists(st.integers(), max_size=5), max_size=20),
+    st.integers(1, 7),
+    st.integers(1, 3),
+    st.integers(1, 7),
+)
+def test_everything_flies_once_and_in_order(
+    portions: list[list[int]], cap: int, flights: int, beside: int
+) -> None:
     flown: list[int] = []
 
     async def fly(batch: list[int]) -> None:
@@ -86,7 +94,7 @@ def test_everything_flies_once_and_in_order(portions: list[list[int]], cap: int,
         await asyncio.sleep(0)
 
     async def run() -> None:
-        sink: Sink[int] = Sink(fly, cap=cap, flights=flights)
+        sink: Sink[int] = Sink(fly, cap=cap, flights=flights, beside=beside)
         for portion in portions:
             sink.put_all(portion)
             await asyncio.sleep(0)
@@ -95,3 +103,121 @@ def test_everything_flies_once_and_in_order(portions: list[list[int]], cap: int,
     with asyncio.Runner() as runner:
         runner.run(run())
     assert flown == [item for portion in portions for item in portion]
+
+
+def lingering(under_way: int, *, every_s: float, cap: int = 500) -> list[tuple[float, int]]:
+    """When flights left and how many items each had, where a second's items come one by one."""
+    left: list[tuple[float, int]] = []
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+
+        async def fly(batch: list[int]) -> None:
+            left.append((loop.time(), len(batch)))
+
+        sink: Sink[int] = Sink(fly, cap=cap, under_way=lambda: under_way)
+        for number in range(round(1 / every_s)):
+            sink.put(number)
+            await passing(every_s)
+        while not sink.idle:
+            await passing(every_s)
+
+    with asyncio.Runner(loop_factory=StillLoop) as runner:
+        runner.run(run())
+    return left
+
+
+def test_where_much_is_under_way_a_flight_waits_for_company() -> None:
+    """1,000 under way at 1,000/s take a second each: a twentieth is 50 ms, and 25 the most that is waited."""
+    sizes = [size for _, size in lingering(1_000, every_s=0.001)]
+    assert sum(sizes) == 1_000
+    assert max(sizes) <= 27
+    assert sum(size >= 20 for size in sizes) > 30
+    assert len(sizes) < 120  # those of the time before a rate was known among them
+
+
+@pytest.mark.parametrize(("under_way", "every_s"), [(1, 0.001), (100, 0.001), (4_000, 0.01)])
+def test_where_little_is_under_way_or_comes_nothing_waits(under_way: int, every_s: float) -> None:
+    assert {size for _, size in lingering(under_way, every_s=every_s)} == {1}
+
+
+def test_what_is_full_does_not_wait() -> None:
+    sizes = [size for _, size in lingering(100_000, every_s=0.001, cap=5)]
+    assert (sum(sizes), max(sizes)) == (1_000, 5)
+    assert len(sizes) < 260
+
+
+async def turns() -> None:
+    """Lets what is ready be done."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_a_flight_goes_beside_another_with_enough_items_only() -> None:
+    batches: list[list[int]] = []
+    land = asyncio.Event()
+
+    async def fly(batch: list[int]) -> None:
+        batches.append(batch)
+        await land.wait()
+
+    sink: Sink[int] = Sink(fly, flights=2, beside=3)
+    sink.put(0)
+    await turns()
+    sink.put_all([1, 2])
+    await turns()
+    assert batches == [[0]]
+    sink.put(3)
+    await turns()
+    assert batches == [[0], [1, 2, 3]]
+    sink.put(4)
+    land.set()
+    await sink.drain()
+    assert batches == [[0], [1, 2, 3], [4]]
+
+
+def test_a_flight_that_takes_long_holds_up_nothing_for_long() -> None:
+    """One waits for a lock for five seconds: what came after it flies 22 ms later, however little it is."""
+    left: list[tuple[float, list[int]]] = []
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+
+        async def fly(batch: list[int]) -> None:
+            left.append((round(loop.time(), 3), batch))
+            if 0 in batch:
+                await passing(5)
+
+        sink: Sink[int] = Sink(fly, flights=2, beside=64)
+        sink.put(0)
+        await turns()
+        sink.put(1)
+        await passing(1)
+        sink.put(2)
+        await sink.drain()
+
+    with asyncio.Runner(loop_factory=StillLoop) as runner:
+        runner.run(run())
+    assert left == [(0, [0]), (0.022, [1]), (1, [2])]
+
+
+def test_draining_waits_for_no_company() -> None:
+    sizes: list[int] = []
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+
+        async def fly(batch: list[int]) -> None:
+            sizes.append(len(batch))
+
+        sink: Sink[int] = Sink(fly, under_way=lambda: 100_000)
+        for number in range(200):
+            sink.put(number)
+            await passing(0.0005)
+        begun = loop.time()
+        await sink.drain()
+        assert loop.time() == begun
+
+    with asyncio.Runner(loop_factory=StillLoop) as runner:
+        runner.run(run())
+    assert sum(sizes) == 200
