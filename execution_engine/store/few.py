@@ -1,12 +1,13 @@
-"""Writes a few plain moves at one round trip a kind, where commits.py takes six: rows, log and counters.
+"""Writes plain moves at one round trip, where commits.py takes six: rows, log and counters.
 
 While little is going on, round trips are what an action waits for. What is written is the same, by the same
-statements: the three of commits.py with the log and the counters hung on.
+statements: those of commits.py put together, with the log and the counters hung on.
 """
 
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -19,10 +20,20 @@ from execution_engine.store.commits import Move, grouped, log_record
 from execution_engine.store.counts import deltas_of
 from execution_engine.store.sql import statement
 
-MOST = 16
+MOST = 64
 """Moves up to which it pays."""
 _MARK = "-- moved:\n"
-_LOG = re.sub(r"\A(--.*\n)+", "", statement("insert_log"))
+_PARTS = re.compile(r"\b(item|gone)\b")
+"""What the statements of all kinds call their parts."""
+_PARAMETER = re.compile(r"\$(\d+)")
+
+
+def _bare(name: str) -> str:
+    """The statement `name` without the comment before it."""
+    return re.sub(r"\A(--.*\n)+", "", statement(name))
+
+
+_LOG = _bare("insert_log")
 _COUNTS = """INSERT INTO step_delta (account_id, workflow_id, version, deltas)
 SELECT u.account_id, u.workflow_id, u.version, u.deltas
 FROM unnest($1::bigint[], $2::uuid[], $3::integer[], $4::jsonb[], $5::uuid[])
@@ -30,21 +41,25 @@ FROM unnest($1::bigint[], $2::uuid[], $3::integer[], $4::jsonb[], $5::uuid[])
 _LOG_COLUMNS = 15
 
 
-def _whole(name: str) -> str:
-    """The statement `name`, with the log and the counters of just those rows that it wrote."""
-    rows, _, move = statement(name).partition(_MARK)
-    taken = max(int(number) for number in re.findall(r"\$(\d+)", rows + move))
-    log, counts = _shifted(_LOG, taken), _shifted(_COUNTS, taken + _LOG_COLUMNS)
-    written = "WHERE u.execution_id IN (SELECT execution_id FROM moved)"
-    return f"""{rows}, moved AS ({move}), logged AS ({log} {written}), counted AS ({counts} {written})
-SELECT execution_id FROM moved"""
+@cache
+def _whole(kinds: tuple[str, ...]) -> str:
+    """One statement for moves of these kinds, with log and counters of just the rows that it wrote."""
+    parts, taken = [], 0
+    for kind in kinds:
+        text = _bare(kind).removeprefix("WITH ")
+        rows, _, move = _shifted(_PARTS.sub(rf"{kind}_\1", text), taken).partition(_MARK)
+        parts.append(f"{rows}, {kind}_moved AS ({move})")
+        taken += max(int(number) for number in _PARAMETER.findall(text))
+    moved = " UNION ALL ".join(f"SELECT execution_id FROM {kind}_moved" for kind in kinds)
+    written = "WHERE u.execution_id = ANY (ARRAY(SELECT execution_id FROM moved))"
+    parts.append(f"moved AS ({moved})")
+    parts.append(f"logged AS ({_shifted(_LOG, taken)} {written})")
+    parts.append(f"counted AS ({_shifted(_COUNTS, taken + _LOG_COLUMNS)} {written})")
+    return f"WITH {', '.join(parts)} SELECT execution_id FROM moved"
 
 
 def _shifted(text: str, by: int) -> str:
-    return re.sub(r"\$(\d+)", lambda found: f"${int(found[1]) + by}", text)
-
-
-_STATEMENTS = {name: _whole(name) for name in ("advance_runs", "rest_runs", "finish_runs")}
+    return _PARAMETER.sub(lambda found: f"${int(found[1]) + by}", text)
 
 
 def suits(moves: Sequence[Move], heard: set[tuple[int, str]]) -> bool:
@@ -61,25 +76,24 @@ def _is_plain(move: Move) -> bool:
 async def write(
     connection: asyncpg.Connection, vault: ports.Vault, now: datetime, moves: Sequence[Move]
 ) -> set[UUID]:
-    """As commits.commit, without a transaction around it: each kind of move is one statement."""
-    written: set[UUID] = set()
-    for name, group, columns in grouped(vault, moves, now):
-        records = [
-            log_record(vault, move.run.account_id, move.run.execution_id, row)
-            for move in group
-            for row in move.rows
-        ]
-        log: Sequence[Any] = list(zip(*records, strict=True)) or [()] * _LOG_COLUMNS
-        counted = [move for move in group if move.result.counts]
-        rows = await connection.fetch(
-            _STATEMENTS[name],
-            *columns,
-            *log,
-            [move.run.account_id for move in counted],
-            [move.run.workflow_id for move in counted],
-            [move.run.version for move in counted],
-            [orjson.dumps(deltas_of(move.run, move.result.counts)).decode() for move in counted],
-            [move.run.execution_id for move in counted],
-        )
-        written.update(row[0] for row in rows)
-    return written
+    """As commits.commit, without a transaction around it: it is one statement."""
+    kinds = list(grouped(vault, moves, now))
+    records = [
+        log_record(vault, move.run.account_id, move.run.execution_id, row)
+        for _, group, _ in kinds
+        for move in group
+        for row in move.rows
+    ]
+    log: Sequence[Any] = list(zip(*records, strict=True)) or [()] * _LOG_COLUMNS
+    counted = [move for move in moves if move.result.counts]
+    rows = await connection.fetch(
+        _whole(tuple(name for name, _, _ in kinds)),
+        *(column for _, _, columns in kinds for column in columns),
+        *log,
+        [move.run.account_id for move in counted],
+        [move.run.workflow_id for move in counted],
+        [move.run.version for move in counted],
+        [orjson.dumps(deltas_of(move.run, move.result.counts)).decode() for move in counted],
+        [move.run.execution_id for move in counted],
+    )
+    return {row[0] for row in rows}

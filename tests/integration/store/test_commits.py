@@ -16,10 +16,11 @@ from dispatcher.commit import Committer, Pending
 from dispatcher.settings import WorkerSettings
 from execution_engine import chain
 from execution_engine.advance import advance
+from execution_engine.definition.program import END
 from execution_engine.ids import new_id
 from execution_engine.model import BlockedOn, Priority, Status
 from execution_engine.moves import Hold
-from execution_engine.outcome import Claimed, Event, Succeeded
+from execution_engine.outcome import Claimed, Deferred, Event, Succeeded
 from execution_engine.run import Run
 from execution_engine.sending.channels import Category, Channel, Message
 from execution_engine.sending.facts import Facts
@@ -211,6 +212,51 @@ async def test_what_is_written_is_logged_and_counted_with_it_and_only_with_it(st
     assert await store.owner.fetchval(counted, account_id) == 1
 
 
+async def test_moves_of_every_kind_are_written_together_but_for_those_that_are_lost(store: Store) -> None:
+    """One goes on, one waits, one completes and one is somebody else's: rows, log and counters say so."""
+    (goes, waits, ends, lost) = runs = [await _driven(store) for _ in range(4)]
+    now = await store.now()
+    first = moved(ends, Succeeded(), now)
+    assert await store.write(ends, first, now)
+    ends.rev += 1
+    lost.fence -= 1
+    moves = [moved(run, Deferred(60, None) if run is waits else Succeeded(), now) for run in runs]
+    if store.few:
+        assert few.suits(moves, set())
+        written = await few.write(store.worker, store.vault, now, moves)
+    else:
+        async with store.worker.transaction():
+            written = await commits.commit(store.worker, store.vault, now, moves, set())
+    assert written == {run.execution_id for run in (goes, waits, ends)}
+    standing = "SELECT status, step, log_seq, log_hash FROM {} WHERE execution_id = $1"
+    for run, table, status, step in (
+        (goes, "execution", Status.ACTIVE, 1),
+        (waits, "execution", Status.WAITING, 0),
+        (ends, "execution_history", Status.COMPLETED, END),
+        (lost, "execution", Status.ACTIVE, 0),
+    ):
+        row = await store.owner.fetchrow(standing.format(table), run.execution_id)
+        assert (row["status"], row["step"]) == (status, step)
+        if run is not lost:
+            assert (row["log_seq"], row["log_hash"]) == (run.log_seq, run.log_hash)
+    ended = "SELECT count(*) FROM execution_log WHERE execution_id = $1 AND seq > 1"
+    done = """SELECT coalesce(sum((d.value ->> 1)::int), 0) FROM step_delta, jsonb_each(deltas) AS d
+        WHERE account_id = $1"""
+    for run, rows, counted in ((goes, 1, 1), (waits, 1, 0), (ends, 3, 3), (lost, 0, 0)):
+        assert await store.owner.fetchval(ended, run.execution_id) == rows, run
+        assert await store.owner.fetchval(done, run.account_id) == counted, run
+
+
+async def _driven(store: Store) -> Run:
+    """An execution whose first action was sent."""
+    account_id, _ = await store.start()
+    (run,) = await store.claim(await store.register(), account_id)
+    now = await store.now()
+    assert await store.write(run, moved(run, FIRST_CLAIM, now), now)
+    run.rev += 1
+    return run
+
+
 async def test_a_step_is_all_there_or_not_at_all(store: Store) -> None:
     account_id, execution_id = await store.start()
     (run,) = await store.claim(await store.register(), account_id)
@@ -260,6 +306,7 @@ async def test_a_message_whose_commit_lost_its_answer_is_not_decided_again(store
             store.vault,
             WorkerSettings(),
             done=done.extend,
+            under_way=lambda: 1,
             reconcile=lambda _: None,
             lost=lambda _: None,
             hold=lambda _: Hold.GO,
