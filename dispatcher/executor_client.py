@@ -15,6 +15,12 @@ from wayfarer.action.v1.action_executor_pb2_grpc import ActionExecutorStub
 
 from execution_engine.errors import ExecutorUnavailable
 
+_TRIES = 3
+_OF_THE_CALL = (
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.UNIMPLEMENTED,
+)
 _MARGIN_S = 2.0
 """What the transport may add to the longest action of a batch."""
 _RECONCILE_S = 10.0
@@ -75,19 +81,52 @@ class ExecutorClient:
         is tried again only while no result has come and the family cannot be connected to; the
         ledger makes a second delivery harmless.
         """
-        request = executor_pb.ExecuteBatchRequest(actions=actions)
         budget = max(action.budget_ms for action in actions) / 1000 + _MARGIN_S
         given: list[bool] = []
+        try:
+            async for results in self._executed(actions, budget):
+                given.append(True)
+                yield results
+            return
+        except grpc.aio.AioRpcError as error:
+            if given or not _refused(error):
+                raise
+            refused = error
+        # Only now, for making ready to try again takes a tenth of a call; the first try counts, and is over.
         async for attempt in AsyncRetrying(
-            stop=stop_after_attempt(3),
+            stop=stop_after_attempt(_TRIES),
             wait=wait_exponential_jitter(multiplier=0.05, max=0.5),
             retry=retry_if_exception(lambda error: not given and _refused(error)),
             reraise=True,
         ):
             with attempt:
-                async for response in self._stub.ExecuteBatch(request, timeout=budget):
+                if attempt.retry_state.attempt_number == 1:
+                    raise refused
+                async for results in self._executed(actions, budget):
                     given.append(True)
-                    yield response.results
+                    yield results
+
+    async def _executed(
+        self, actions: Sequence[pb.Action], budget: float
+    ) -> AsyncIterator[Sequence[executor_pb.IndexedResult]]:
+        if len(actions) == 1:  # one answer needs no stream, which costs twice as much
+            single = await self._single(actions[0], budget)
+            if single is not None:
+                yield [executor_pb.IndexedResult(index=0, result=single)]
+                return
+        request = executor_pb.ExecuteBatchRequest(actions=actions)
+        async for response in self._stub.ExecuteBatch(request, timeout=budget):
+            yield response.results
+
+    async def _single(self, action: pb.Action, budget: float) -> pb.ActionResult | None:
+        """None where the call is refused as a whole: in a batch the action gets its own result."""
+        try:
+            request = executor_pb.ExecuteRequest(action=action)
+            return (await self._stub.Execute(request, timeout=budget)).result
+        except grpc.aio.AioRpcError as error:
+            if error.code() in _OF_THE_CALL:
+                return None
+            raise
 
     async def reconcile(
         self, items: Sequence[executor_pb.ReconcileItem]

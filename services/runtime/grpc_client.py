@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import grpc
 from opentelemetry.trace import SpanKind, Status, StatusCode
@@ -46,19 +46,14 @@ async def open_channel(
 
     It connects at the first call and reconnects by itself, after 0.1 s at first and 2 s at most.
     """
-    interceptors: list[grpc.aio.ClientInterceptor] = [
-        _UnaryDeadline(),
-        _StreamDeadline(),
-        _UnaryTelemetry(durations),
-        _StreamTelemetry(durations),
-    ]
+    interceptors: list[grpc.aio.ClientInterceptor] = [_UnaryDeadline(), _UnaryTelemetry(durations)]
     options = _options(max_message_bytes)
     if credentials is None:
         channel = grpc.aio.insecure_channel(str(target), options, interceptors=interceptors)
     else:
         channel = grpc.aio.secure_channel(str(target), credentials, options, interceptors=interceptors)
     async with channel:
-        yield channel
+        yield _Channel(channel, durations)
 
 
 def _options(max_message_bytes: int) -> Options:
@@ -76,22 +71,11 @@ def _options(max_message_bytes: int) -> Options:
     )
 
 
-# gRPC sorts an interceptor into one arity only, so each concern is two small classes.
-
-
 class _UnaryDeadline(grpc.aio.UnaryUnaryClientInterceptor):
     async def intercept_unary_unary(
         self, continuation: Any, client_call_details: grpc.aio.ClientCallDetails, request: Any
     ) -> Any:
-        _require_deadline(client_call_details)
-        return await continuation(client_call_details, request)
-
-
-class _StreamDeadline(grpc.aio.UnaryStreamClientInterceptor):
-    async def intercept_unary_stream(
-        self, continuation: Any, client_call_details: grpc.aio.ClientCallDetails, request: Any
-    ) -> Any:
-        _require_deadline(client_call_details)
+        _require_deadline(client_call_details.timeout, _text(client_call_details.method))
         return await continuation(client_call_details, request)
 
 
@@ -108,7 +92,14 @@ class _UnaryTelemetry(grpc.aio.UnaryUnaryClientInterceptor):
         with telemetry.open_span(
             method[1:], SpanKind.CLIENT, attributes=telemetry.rpc_attributes(method)
         ) as span:
-            traced = _with_traceparent(client_call_details)
+            details = client_call_details
+            traced = grpc.aio.ClientCallDetails(
+                details.method,
+                details.timeout,
+                _with_traceparent(details.metadata),
+                details.credentials,
+                details.wait_for_ready,
+            )
             call = await self._timed(method, continuation, traced, request)
             if span is not None:
                 code = await call.code()
@@ -132,45 +123,84 @@ class _UnaryTelemetry(grpc.aio.UnaryUnaryClientInterceptor):
         return call
 
 
-class _StreamTelemetry(grpc.aio.UnaryStreamClientInterceptor):
-    """Sends the traceparent on, and times the call to the end of its stream."""
+class _Channel(grpc.aio.Channel):
+    """A channel whose streams do what interceptors do for other calls; those for streams cost half a call."""
 
-    def __init__(self, durations: RpcDurations | None) -> None:
+    def __init__(self, channel: grpc.aio.Channel, durations: RpcDurations | None) -> None:
+        self._channel = channel
+        self._durations = durations
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        await self.close()
+
+    async def close(self, grace: float | None = None) -> None:
+        await self._channel.close(grace)
+
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
+        return self._channel.get_state(try_to_connect)
+
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        await self._channel.wait_for_state_change(last_observed_state)
+
+    async def channel_ready(self) -> None:
+        await self._channel.channel_ready()
+
+    def unary_unary(self, *given: Any, **named: Any) -> Any:
+        return self._channel.unary_unary(*given, **named)
+
+    def unary_stream(self, method: str, *given: Any, **named: Any) -> Any:
+        return _Streams(self._channel.unary_stream(method, *given, **named), method, self._durations)
+
+    def stream_unary(self, *given: Any, **named: Any) -> Any:
+        return self._channel.stream_unary(*given, **named)
+
+    def stream_stream(self, *given: Any, **named: Any) -> Any:
+        return self._channel.stream_stream(*given, **named)
+
+
+class _Streams:
+    """One method's streams: each with a deadline, its traceparent sent on, and timed to its end."""
+
+    def __init__(self, begin: Any, method: str, durations: RpcDurations | None) -> None:
+        self._begin = begin
+        self._method = method
         self._durations = durations
         self._observations: set[asyncio.Task[None]] = set()  # the loop itself holds tasks weakly
 
-    async def intercept_unary_stream(
-        self, continuation: Any, client_call_details: grpc.aio.ClientCallDetails, request: Any
-    ) -> Any:
+    def __call__(
+        self, request: Any, *, timeout: float | None = None, metadata: Any = None, **named: Any
+    ) -> grpc.aio.UnaryStreamCall[Any, Any]:
+        _require_deadline(timeout, self._method)
         started = time.perf_counter()
-        call = await continuation(_with_traceparent(client_call_details), request)
+        call: grpc.aio.UnaryStreamCall[Any, Any] = self._begin(
+            request, timeout=timeout, metadata=_with_traceparent(metadata), **named
+        )
         if self._durations is not None:
-            method = _text(client_call_details.method)
-            task = asyncio.create_task(self._observe(self._durations, method, call, started))
+            task = asyncio.create_task(self._observe(self._durations, call, started))
             self._observations.add(task)
             task.add_done_callback(self._observations.discard)
         return call
 
-    @staticmethod
-    async def _observe(durations: RpcDurations, method: str, call: grpc.aio.Call, started: float) -> None:
+    async def _observe(self, durations: RpcDurations, call: grpc.aio.Call, started: float) -> None:
         code = await call.code()
-        durations.observe(method, code.name, time.perf_counter() - started)
+        durations.observe(self._method, code.name, time.perf_counter() - started)
 
 
-def _require_deadline(details: grpc.aio.ClientCallDetails) -> None:
-    if details.timeout is None:
-        raise DeadlineRequiredError(f"{_text(details.method)} was called without timeout=")
+def _require_deadline(timeout: float | None, method: str) -> None:
+    if timeout is None:
+        raise DeadlineRequiredError(f"{method} was called without timeout=")
 
 
-def _with_traceparent(details: grpc.aio.ClientCallDetails) -> grpc.aio.ClientCallDetails:
+def _with_traceparent(metadata: Any) -> Any:
     traceparent = telemetry.current_traceparent()
     if not traceparent:
-        return details
-    metadata = grpc.aio.Metadata(*(details.metadata or ()))
-    metadata.add("traceparent", traceparent)
-    return grpc.aio.ClientCallDetails(
-        details.method, details.timeout, metadata, details.credentials, details.wait_for_ready
-    )
+        return metadata
+    added = grpc.aio.Metadata(*(metadata or ()))
+    added.add("traceparent", traceparent)
+    return added
 
 
 def _text(method: str | bytes) -> str:

@@ -53,8 +53,8 @@ class Events:
     async def begun(self) -> None:
         """Returns once there is a first message, or one may be waited for. Raises AioRpcError."""
         await asyncio.wait({self._reading}, timeout=self._heartbeat_s)
-        if self._reading.done() and self._reading.result() is grpc.aio.EOF:
-            await self._raise_for_status()
+        if self._reading.done():
+            self._reading.result()
 
     async def told(self) -> AsyncIterator[bytes]:
         """The stream's bytes; a comment whenever nothing happens for the heartbeat's time."""
@@ -69,7 +69,6 @@ class Events:
                     continue
                 message = self._reading.result()
                 if message is grpc.aio.EOF:
-                    await self._raise_for_status()
                     yield _event("end", {})
                     return
                 yield _event("change", self._writer.plain(message), self._id(message))
@@ -83,16 +82,6 @@ class Events:
             self._call.cancel()
             with suppress(asyncio.CancelledError, grpc.aio.AioRpcError):
                 await self._reading
-
-    async def _raise_for_status(self) -> None:
-        """A failed stream ends like a whole one until its status is looked at."""
-        if await self._call.code() is not grpc.StatusCode.OK:
-            raise grpc.aio.AioRpcError(
-                await self._call.code(),
-                await self._call.initial_metadata(),
-                await self._call.trailing_metadata(),
-                await self._call.details(),
-            )
 
     def _id(self, message: Message) -> str:
         """How far a client that got the message has come; "" if no further than before."""

@@ -8,6 +8,7 @@ import json
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import asyncpg
@@ -19,6 +20,7 @@ from wayfarer.action.v1 import action_executor_pb2 as wire
 from wayfarer.action.v1 import action_pb2
 from wayfarer.common.v1 import failure_pb2
 
+from dispatcher.executor_client import ExecutorClient
 from services.executors import communication as communication_package
 from services.executors import crm as crm_package
 from services.executors import integrations as integrations_package
@@ -26,6 +28,7 @@ from services.executors import internal as internal_package
 from services.executors import membership as membership_package
 from services.executors import sandbox as sandbox_package
 from services.executors.registry import Registry
+from services.runtime.grpc_client import open_channel
 from tests.contract.executors.crm_world import CrmWorld
 from tests.contract.executors.membership_world import MembershipWorld
 from tests.contract.executors.world import (
@@ -225,6 +228,25 @@ async def test_an_unstorable_or_unknown_neighbour_harms_nobody(case: Case) -> No
     assert all(results[place].certainty == action_pb2.CERTAINTY_NOT_DONE for place in (1, 3, 5))
     assert results[3].failure.code == "UNKNOWN_ACTION_TYPE"
     assert results[5].failure.code == "ACTION_INVALID"
+
+
+async def test_one_action_is_answered_as_it_would_be_among_others(crm: Client, crm_world: CrmWorld) -> None:
+    """The engine sends one alone without a stream: an unknown type, a faulty config and a repetition."""
+    async with open_channel(crm.address) as channel:
+        client = ExecutorClient("crm", channel)
+
+        async def sent(*actions: action_pb2.Action) -> list[action_pb2.ActionResult]:
+            chunks = [chunk async for chunk in client.execute_batch(actions)]
+            return [one.result for one in sorted(chain(*chunks), key=lambda one: one.index)]
+
+        unknown, faulty = make_action("no_such_type", {}), make_action("add_tag", {"colour": "red"})
+        contact_id = await crm_world.add_contact()
+        good = make_action("add_tag", {"tag": "one"}, contact_id=contact_id)
+        alone = [result for action in (unknown, faulty, good) for result in await sent(action)]
+        assert [one.failure.code for one in alone] == ["UNKNOWN_ACTION_TYPE", "CONFIG_INVALID", ""]
+        assert (await sent(unknown, faulty))[:2] == alone[:2]
+        (again,) = await sent(good)
+        assert (again.outcome, again.replayed) == (alone[2].outcome, True)
 
 
 async def test_preview_does_nothing(case: Case) -> None:
