@@ -5,15 +5,17 @@ A delivery of a key that is under way here joins it. Attempts outlive the rpc th
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, Final
 
 import structlog
 from wayfarer.action.v1 import action_pb2
 
-from services.executors.action import Certainty, EffectKey, ErrorClass, Failed, Result
+from services.executors.action import Call, Certainty, EffectKey, ErrorClass, Failed, Result
 from services.executors.decisions import Decision, Refuse, Replay, Run
 from services.executors.gate import AttemptStoppedError
+from services.executors.gathering import Gathering
 from services.executors.intake import Answer, Item
 from services.executors.ledger import Attempt, Ledger, Written
 from services.executors.outcome_log import OutcomeLog
@@ -26,6 +28,9 @@ log = structlog.get_logger(__name__)
 
 MAX_CONCURRENT: Final = 64
 """Attempts under way at one time in this process, over all rpcs."""
+
+_WRITERS: Final = 4
+"""Announcements under way at one time: one that waits for a lock holds up those of a few calls only."""
 
 Deliver = Callable[[list[Answer]], None]
 
@@ -60,7 +65,8 @@ class Outbound:
         self._tools = tools
         self._places = Places(max_concurrent)
         self._flights: dict[EffectKey, Flight] = {}
-        self._outcomes = OutcomeLog(ledger)
+        self._announcements: Gathering[Flight] = Gathering(self._take_off, writers=_WRITERS)
+        self._outcomes = OutcomeLog(ledger, lambda: len(self._flights))
 
     @property
     def under_way(self) -> int:
@@ -69,20 +75,22 @@ class Outbound:
 
     async def execute(self, items: Sequence[Item], deliver: Deliver) -> None:
         """Make the attempts; `deliver` gets the answers as they are ready, all before this returns."""
-        joined: list[tuple[Item, Flight]] = []
         mine: list[Flight] = []
+        joining: list[Coroutine[Any, Any, None]] = []
         for item in items:
             flight = self._flights.get(item.call.key)
             if flight is None:
                 flight = self._flights[item.call.key] = Flight(item)
+                flight.result.add_done_callback(partial(_answer, item.place, deliver))
                 mine.append(flight)
             else:
-                joined.append((item, flight))
-        await self._take_off(mine)
-        await asyncio.gather(
-            *(self._answer(flight, deliver) for flight in mine),
-            *(self._join(item, flight, deliver) for item, flight in joined),
-        )
+                joining.append(self._join(item, flight, deliver))
+        self._announcements.add(mine)
+        joined = asyncio.gather(*joining)
+        if mine:
+            # Waited for, not gathered: a caller that gives up must not cancel what others may join.
+            await asyncio.wait([flight.result for flight in mine])
+        await joined
 
     def cancel(self, execution_key: tuple[bytes, str, int]) -> bool:
         """Stop the attempt at an effect (raw execution id, step, visit) if it has not begun to send.
@@ -100,6 +108,7 @@ class Outbound:
         flights = list(self._flights.values())
         for flight in flights:
             flight.stop()
+        await self._announcements.close()
         tasks = [flight.task for flight in flights if flight.task is not None and not flight.task.done()]
         if tasks:
             _, left = await asyncio.wait(tasks, timeout=grace_s)
@@ -110,44 +119,37 @@ class Outbound:
 
     async def _take_off(self, flights: list[Flight]) -> None:
         """Announce the attempts and start those that may be made; land the others."""
-        if not flights:
-            return
         now = asyncio.get_running_loop().time()
-        attempts = [
-            Attempt(
-                flight.item.call.key,
-                flight.item.call.fence,
-                flight.item.call.attempt,
-                int(max(0.0, flight.item.call.deadline - now) * 1000),
-            )
-            for flight in flights
-        ]
-        # A task of its own: an rpc cancelled between the commit and the start would leave orphans.
-        await asyncio.shield(asyncio.ensure_future(self._announce(attempts, flights)))
-
-    async def _announce(self, attempts: list[Attempt], flights: list[Flight]) -> None:
         decisions: dict[EffectKey, Decision] = {}
         try:
-            decisions = await self._ledger.begin(attempts)
+            decisions = await self._ledger.begin([_announced(flight.item.call, now) for flight in flights])
         except Exception as error:  # whatever it is, nobody may wait for these flights for ever
             if len(flights) > 1 and (getattr(error, "sqlstate", None) or "")[:2] in ("22", "23", "54"):
                 middle = len(flights) // 2
-                await self._announce(attempts[:middle], flights[:middle])
-                await self._announce(attempts[middle:], flights[middle:])
+                await self._take_off(flights[:middle])
+                await self._take_off(flights[middle:])
                 return
             log.warning("announce_failed", error=type(error).__name__, items=len(flights))
         for flight in flights:
-            match decisions.get(flight.item.call.key):
-                case Run():
-                    flight.admitted = True
-                    flight.task = asyncio.create_task(self._fly(flight))
-                case Replay(stored):
-                    self._land(flight, self._codec.replay(flight.item.call.key.account_id, stored))
-                case Refuse(result):
-                    self._land(flight, result)
-                case None:
-                    text = "the family's ledger could not be written; nothing was sent"
-                    self._land(flight, refusal(ErrorClass.DATABASE, "LEDGER_UNAVAILABLE", text))
+            try:
+                self._decided(flight, decisions.get(flight.item.call.key))
+            except Exception as error:  # one must not keep the others, of other calls, from being answered
+                log.error("not_taken_off", effect=str(flight.item.call.key), exc_info=error)
+                text = "the executor failed before the attempt began"
+                self._land(flight, refusal(ErrorClass.SERVER_ERROR, "NOT_TAKEN_OFF", text))
+
+    def _decided(self, flight: Flight, decision: Decision | None) -> None:
+        match decision:
+            case Run():
+                flight.admitted = True
+                flight.task = asyncio.create_task(self._fly(flight))
+            case Replay(stored):
+                self._land(flight, self._codec.replay(flight.item.call.key.account_id, stored))
+            case Refuse(result):
+                self._land(flight, result)
+            case None:
+                text = "the family's ledger could not be written; nothing was sent"
+                self._land(flight, refusal(ErrorClass.DATABASE, "LEDGER_UNAVAILABLE", text))
 
     async def _fly(self, flight: Flight) -> None:
         flight.started = True
@@ -202,9 +204,6 @@ class Outbound:
         if not flight.result.done():
             flight.result.set_result(result)
 
-    async def _answer(self, flight: Flight, deliver: Deliver) -> None:
-        deliver([Answer(flight.item.place, await asyncio.shield(flight.result))])
-
     async def _join(self, item: Item, flight: Flight, deliver: Deliver) -> None:
         result = await asyncio.shield(flight.result)
         if not flight.admitted:
@@ -215,6 +214,14 @@ class Outbound:
         joined.CopyFrom(result)
         joined.replayed = True
         deliver([Answer(item.place, joined)])
+
+
+def _announced(call: Call[Any], now: float) -> Attempt:
+    return Attempt(call.key, call.fence, call.attempt, int(max(0.0, call.deadline - now) * 1000))
+
+
+def _answer(place: int, deliver: Deliver, landed: "asyncio.Future[action_pb2.ActionResult]") -> None:
+    deliver([Answer(place, landed.result())])
 
 
 def _elsewhere(result: action_pb2.ActionResult) -> action_pb2.ActionResult:

@@ -4,7 +4,8 @@ Whatever is ready goes in one statement; while that runs the next batch gathers.
 """
 
 import asyncio
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 import asyncpg
 import structlog
@@ -16,11 +17,11 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
+from services.executors.gathering import Gathering
 from services.executors.ledger import Ledger, Written
 
 log = structlog.get_logger(__name__)
 
-_BATCH: Final = 500
 _TRIES: Final = 4
 _DATABASE_FAULTS: Final = (
     asyncpg.PostgresError,
@@ -29,15 +30,18 @@ _DATABASE_FAULTS: Final = (
     OSError,
     TimeoutError,
 )
+_Waiting: TypeAlias = tuple[Written, "asyncio.Future[None]"]
 
 
 class OutcomeLog:
     """The one writer of a process's outcomes."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, under_way: Callable[[], int]) -> None:
+        """`under_way` tells how many attempts are, those among them whose outcomes wait here."""
         self._ledger = ledger
-        self._ready: list[tuple[Written, asyncio.Future[None]]] = []
-        self._writer: asyncio.Task[None] | None = None
+        self._gathering: Gathering[_Waiting] = Gathering(
+            self._write_all, lambda: under_way() - len(self._gathering)
+        )
 
     async def record(self, outcome: Written) -> None:
         """Return when the outcome is durable, or when writing it was given up, which is logged.
@@ -45,25 +49,20 @@ class OutcomeLog:
         The true result still goes to the caller; the ledger answers UNKNOWN after the attempt's deadline.
         """
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._ready.append((outcome, written))
-        if self._writer is None or self._writer.done():
-            self._writer = asyncio.create_task(self._write_all())
+        self._gathering.add([(outcome, written)])
         await asyncio.shield(written)
 
     async def close(self) -> None:
         """Wait for what was handed in."""
-        if self._writer is not None:
-            await self._writer
+        await self._gathering.close()
 
-    async def _write_all(self) -> None:
-        while self._ready:
-            batch, self._ready = self._ready[:_BATCH], self._ready[_BATCH:]
-            try:
-                await self._write([outcome for outcome, _ in batch])
-            finally:
-                for _, written in batch:
-                    if not written.done():
-                        written.set_result(None)
+    async def _write_all(self, batch: list[_Waiting]) -> None:
+        try:
+            await self._write([outcome for outcome, _ in batch])
+        finally:
+            for _, written in batch:
+                if not written.done():
+                    written.set_result(None)
 
     async def _write(self, outcomes: list[Written]) -> None:
         retrying = AsyncRetrying(

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple, assert_never
 
 import orjson
 import structlog
+from google.protobuf.message import DecodeError
 from wayfarer.action.v1 import action_pb2
 
 from services.executors.action import (
@@ -86,10 +87,10 @@ class ResultCodec:
         return message
 
     def replay(self, account_id: int, stored: bytes) -> action_pb2.ActionResult:
-        """Read the ledger's bytes back; a result that cannot be opened is answered as INDETERMINATE."""
+        """Read the ledger's bytes back; one that cannot be opened or read is answered as INDETERMINATE."""
         try:
             return self.open(account_id, stored)
-        except KeyringError:
+        except (KeyringError, DecodeError):
             log.error("result_unreadable", account_id=account_id)
             text = "the recorded result cannot be read with this keyring"
             return refusal(ErrorClass.INDETERMINATE, "RESULT_UNREADABLE", text, Certainty.INDETERMINATE)

@@ -180,6 +180,25 @@ async def test_attempt_of_another_process(integrations: Client, receiver: Receiv
     assert len(receiver.at("/taken-over")) == 1
 
 
+async def test_a_record_that_cannot_be_read_holds_up_nobody(integrations: Client, receiver: Receiver) -> None:
+    """Attempts of many calls are announced together: one whose row is broken is answered, and so are the others."""
+    config = {"url": receiver.url("/unread"), "body": {}}
+    broken, whole = make_action("webhook_call", config), make_action("webhook_call", config)
+    await integrations.execute(broken)
+    await integrations.database.execute(
+        "UPDATE effect_ledger SET result = $2 WHERE execution_id = $1",
+        uuid.UUID(bytes=broken.effect_key.execution_id),
+        b"\x00\xff\xff",
+    )
+    unread, done = await integrations.batch([broken, whole])
+    assert (unread.failure.code, unread.certainty) == (
+        "RESULT_UNREADABLE",
+        action_pb2.CERTAINTY_INDETERMINATE,
+    )
+    assert done.outcome == action_pb2.OUTCOME_SUCCEEDED
+    assert len(receiver.at("/unread")) == 2
+
+
 async def test_killed_between_send_and_result(integrations: Client, receiver: Receiver) -> None:
     """A real process, killed while the receiver holds its answer back."""
     receiver.arrived.clear()
