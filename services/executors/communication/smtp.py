@@ -7,8 +7,8 @@ that whoever finds two knows them for one. It calls nobody back.
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
 from email.utils import format_datetime
+from functools import lru_cache
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints
@@ -19,6 +19,7 @@ from services.executors.communication.email import CHANNEL, Accepted, EmailSetti
 from services.executors.gate import SendGate
 from services.executors.mail import email_faults
 from services.executors.mail.addresses import Sender
+from services.executors.mail.composing import POLICY
 from services.executors.mail.email_faults import Fault
 from services.executors.mail.mailer import Mailer, MailError, Server
 from services.executors.providers.offering import Offered, ProviderCredentials
@@ -101,13 +102,13 @@ class SmtpProvider:
 
 def compose(message: OutgoingEmail) -> EmailMessage:
     """Build the message. `email` folds and encodes headers and refuses line ends in them."""
-    mail = EmailMessage(policy=SMTP)
-    mail["From"] = Address(message.sender.name, addr_spec=message.sender.address)
-    mail["To"] = Address(addr_spec=message.recipient)
+    mail = EmailMessage(policy=POLICY)
+    mail["From"] = _shown(message.sender)
+    mail["To"] = message.recipient
     if message.cc:
-        mail["Cc"] = [Address(addr_spec=address) for address in message.cc]
+        mail["Cc"] = ", ".join(message.cc)
     if message.reply_to:
-        mail["Reply-To"] = Address(addr_spec=message.reply_to)
+        mail["Reply-To"] = message.reply_to
     mail["Subject"] = message.subject
     mail["Date"] = format_datetime(datetime.now(UTC))
     mail["Message-ID"] = message.message_id
@@ -120,6 +121,11 @@ def compose(message: OutgoingEmail) -> EmailMessage:
     else:
         mail.set_content(message.html, subtype="html")
     return mail
+
+
+@lru_cache(maxsize=1024)
+def _shown(sender: Sender) -> Address:
+    return Address(sender.name, addr_spec=sender.address)
 
 
 def offered(allow: frozenset[HostPort]) -> Offered[SmtpProvider]:

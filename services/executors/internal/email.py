@@ -6,7 +6,6 @@ One message goes to all recipients in one exchange: at most once, to those the s
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
 from email.utils import format_datetime
 from typing import Final
 
@@ -15,6 +14,7 @@ from services.executors.gate import SendGate
 from services.executors.internal.notification import LANE, Notification, Receipt
 from services.executors.mail import email_faults
 from services.executors.mail.addresses import InvalidAddressError, Sender, deliverable
+from services.executors.mail.composing import POLICY
 from services.executors.mail.email_faults import Fault, Stage
 from services.executors.mail.mailer import Delivered, Mailer, MailError, Server
 from services.executors.providers.provider import ProviderError
@@ -68,7 +68,7 @@ class EmailPost:
         raise ProviderError(_INVALID)
 
     def _composed(self, notification: Notification, addresses: list[str]) -> EmailMessage:
-        mail = EmailMessage(policy=SMTP)
+        mail = EmailMessage(policy=POLICY)
         mail["From"] = Address(self._sender.name, addr_spec=self._sender.address)
         mail["To"] = [Address(addr_spec=address) for address in addresses]
         mail["Subject"] = notification.headline

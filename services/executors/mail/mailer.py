@@ -7,7 +7,7 @@ import asyncio
 import re
 import socket
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
 from typing import Final, Literal, NamedTuple
@@ -18,7 +18,9 @@ from services.executors.address_guard import guarded_socket
 from services.executors.gate import SendGate
 from services.executors.mail.email_faults import UNSUPPORTED, Stage
 
-_KEPT: Final = 8
+_CONNECTIONS: Final = 32
+"""Of one mailer at a time, as servers limit them (Postfix: 50 of a client); who finds none free waits."""
+_LEAVE_S: Final = 2.0
 _KEPT_S: Final = 30.0  # servers drop idle connections after a minute or more
 _TIMEOUT_S: Final = 30.0
 
@@ -79,6 +81,7 @@ class Mailer:
         self._server = server
         self._idle: list[_Kept] = []
         self._closed = False
+        self._free = asyncio.Semaphore(_CONNECTIONS)
 
     def close(self) -> None:
         """Drop the connections that are kept; those in use are dropped after their message."""
@@ -89,16 +92,15 @@ class Mailer:
     async def leave(self) -> None:
         """Close with the words the protocol has for it."""
         self._closed = True
-        while self._idle:
-            with suppress(aiosmtplib.SMTPException, OSError):
-                await self._idle.pop().client.quit()
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*(_taken_leave_of(kept.client) for kept in idle))
 
     async def send(self, sender: str, recipients: Sequence[str], content: bytes, gate: SendGate) -> Delivered:
         """Deliver one message to its recipient and, as far as the server takes them, those of its copies.
 
         Raises MailError, AttemptStoppedError.
         """
-        async with self._connection(sender, recipients[0]) as client:
+        async with self._free, self._connection(sender, recipients[0]) as client:
             refused = await _copies(client, recipients[1:])
             gate.begin()
             try:
@@ -190,10 +192,19 @@ class Mailer:
         return None
 
     def _keep(self, client: aiosmtplib.SMTP) -> None:
-        if client.is_connected and not self._closed and len(self._idle) < _KEPT:
+        while self._idle and monotonic() - self._idle[0].since >= _KEPT_S:
+            self._idle.pop(0).client.close()  # the newest are taken first, so that the oldest are here
+        if client.is_connected and not self._closed:
             self._idle.append(_Kept(client, monotonic()))
         else:
             client.close()
+
+
+async def _taken_leave_of(client: aiosmtplib.SMTP) -> None:
+    try:
+        await asyncio.wait_for(client.quit(), _LEAVE_S)
+    except (aiosmtplib.SMTPException, OSError):  # TimeoutError too
+        client.close()
 
 
 async def _reset(client: aiosmtplib.SMTP) -> bool:

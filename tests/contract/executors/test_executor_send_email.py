@@ -117,6 +117,19 @@ async def test_connections_are_kept(communication: Client, mailbox: Mailbox) -> 
     assert next(mailbox.connections) == before + 1
 
 
+async def test_many_at_once_share_few_connections(communication: Client, mailbox: Mailbox) -> None:
+    """Servers limit connections; every message goes all the same, also after some that fail."""
+    before = next(mailbox.connections)
+    recipients = [address() for _ in range(100)]
+    mailbox.replies |= dict.fromkeys(recipients[:20], "drop")
+    actions = [make_action("send_email", MESSAGE, contact={"email": to}) for to in recipients]
+    results = await communication.batch(actions)
+    assert [one.outcome for one in results[20:]] == [action_pb2.OUTCOME_SUCCEEDED] * 80
+    assert {one.certainty for one in results[:20]} == {action_pb2.CERTAINTY_INDETERMINATE}
+    assert [len(mailbox.to(to)) for to in recipients[20:]] == [1] * 80
+    assert next(mailbox.connections) - before <= 1 + 32 + 20
+
+
 async def test_server_that_is_not_there(postgres: Postgres, communication: Client, keyring: object) -> None:
     silent = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
     port = silent.sockets[0].getsockname()[1]
