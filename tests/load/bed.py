@@ -15,6 +15,7 @@ from services.runtime.config import HostPort
 from services.runtime.database import open_pool
 from services.runtime.keyring import Keyring
 from tests.load import bare
+from tests.load.counting import instead, received
 from tests.load.jobs import Job
 from tests.load.rig import Population, Starter, cpu_seconds, histogram, prepare, quantile, resident_mib, say
 from tests.load.waiting import fill
@@ -101,6 +102,7 @@ async def bed(
                 postgres_settings=POSTGRES,
                 executors={bare.FAMILY: HostPort("127.0.0.1", port)},
             ) as stack,
+            instead(stack) as counting,
         ):
             say(f"{job.name}: preparing …")
             document = job.document(stack)
@@ -111,7 +113,7 @@ async def bed(
             dsn = stack.prepared.dsns["wayfarer_api"]
             async with open_pool(dsn, name="bench", max_size=4) as pool:
                 starter = Starter(pool, Keyring.load(stack.prepared.keyring), people)
-                yield Bed(stack, people, starter, owner, others)
+                yield Bed(stack, people, starter, owner, {**others, **counting})
             await owner.close()
 
 
@@ -126,6 +128,7 @@ async def throughput(bed: Bed, job: Job, size: Size, workers: int = 1) -> dict[s
     await bed.staff(0)
     executions = int((size.expected or job.expected) * size.seconds / job.actions)
     await bed.queue(executions)
+    arrived = received(bed.stack)
     before, written = cpu_seconds(bed.stack, bed.others), await bed.owner.fetchval(_WRITTEN)
     await bed.staff(workers)
     series: list[tuple[float, float]] = []
@@ -140,11 +143,15 @@ async def throughput(bed: Bed, job: Job, size: Size, workers: int = 1) -> dict[s
         cpu_seconds(bed.stack, bed.others),
         await bed.owner.fetchval(_WRITTEN) - written,
     )
+    before_run, arrived = arrived, received(bed.stack)
+    arrived = {name: count - before_run[name] for name, count in arrived.items()}
+    if arrived != {"webhooks": executions * job.webhooks, "mails": executions * job.mails}:
+        raise AssertionError(f"of {executions} executions there came {arrived}")
     rate, elapsed = _steady(series)
     latency = bed.latency()
     cpu = {n: round(1e6 * (after[n] - before.get(n, 0.0)) / total, 2) for n in after}
     cpu = {name: used for name, used in cpu.items() if used >= 0.1}
-    apart = {name: cpu.pop(name) for name in ("receiver", "mailbox", "sandboxes") if name in cpu}
+    apart = {name: cpu.pop(name) for name in ("counting", "sandboxes") if name in cpu}
     say(f"{job.name}: {rate:,.0f} actions/s over {elapsed:.0f} s, {sum(cpu.values()):.0f} µs each")
     return {
         "actions_per_s": round(rate),
@@ -155,6 +162,7 @@ async def throughput(bed: Bed, job: Job, size: Size, workers: int = 1) -> dict[s
         "cpu_us_per_action": cpu,
         "cpu_us_per_action_total": round(sum(cpu.values()), 1),
         "cpu_us_of_receivers": apart,
+        "received": arrived,
         "wal_bytes_per_action": round(written / total),
         "resident_mib": resident_mib(bed.stack, "VmRSS"),
         "series": [(round(at, 1), round(count)) for at, count in series],

@@ -20,6 +20,9 @@ class Job:
     expected: int
     """Actions per second it may come to on two cores."""
     steps: Callable[[Stack], list[Step]]
+    webhooks: int = 0
+    """Of the actions of one execution."""
+    mails: int = 0
 
     def document(self, stack: Stack) -> str:
         """Its workflow for this stack."""
@@ -74,7 +77,7 @@ JOBS: Final = {
     for job in (
         Job("bare", 5, 20_000, _bare),
         Job("tags", 5, 15_000, _tags),
-        Job("mixed", 20, 8_000, _mixed),
+        Job("mixed", 20, 8_000, _mixed, webhooks=3, mails=1),
         Job("timer", 1, 20_000, _timer),
     )
 }

@@ -1,6 +1,7 @@
 """`make bench-plots`: draws what `make bench-scale` measured (build/scale.json) as SVG beside docs/performance.md."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,29 @@ def course(found: dict[str, Any], name: str) -> None:
     _save(figure, f"course-{name}")
 
 
+def health(found: dict[str, Any]) -> None:
+    """How the hot table and the processes' memory went along with a long run."""
+    samples = found["long"]["health"]
+    at = [sample["at"] for sample in samples]
+    figure, (table, memory) = plt.subplots(2, figsize=(7.2, 4.8), layout="constrained", sharex=True)
+    table.set_title("The table of executions, and memory, in one run of “long”", loc="left", fontsize=11)
+    for name, shown in (("heap_mib", "rows"), ("indexes_mib", "indexes")):
+        table.plot(at, [sample[name] for sample in samples], label=shown)
+    cleaned = [b["at"] for a, b in pairwise(samples) if b["autovacuums"] > a["autovacuums"]]
+    for place, moment in enumerate(cleaned):
+        table.axvline(moment, color="#bbbbbb", linewidth=0.8, label="autovacuum" if not place else None)
+    for name in ("worker-0", "api", "crm"):
+        sizes = [sample["resident_mib"].get(name) for sample in samples]
+        memory.plot(at, sizes, label=_SHOWN.get(name, name))
+    memory.set_xlabel("seconds")
+    for axes in (table, memory):
+        axes.set_ylabel("MiB")
+        axes.set_ylim(bottom=0)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    _save(figure, "health-long")
+
+
 def main() -> None:
     """Draws what there is."""
     found = json.loads(_MEASURED.read_text())
@@ -81,6 +105,8 @@ def main() -> None:
     for name in ("bare", "long"):
         if name in found:
             course(found, name)
+    if "health" in found.get("long", {}):
+        health(found)
 
 
 if __name__ == "__main__":

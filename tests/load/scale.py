@@ -24,11 +24,14 @@ import asyncpg
 from services.cli.up import quiet
 from tests.load import jobs
 from tests.load.bed import Bed, Size, bed, throughput
-from tests.load.rig import quantile, say
+from tests.load.rig import quantile, resident_mib, say
 from tests.load.starting import starts
 from tests.load.waiting import QUEUED, fill
 
 _OUT = Path("build/scale.json")
+_TABLE = """SELECT (pg_table_size(relid) / 1048576)::integer AS heap_mib,
+    (pg_indexes_size(relid) / 1048576)::integer AS indexes_mib, n_live_tup AS live, n_dead_tup AS dead,
+    autovacuum_count AS autovacuums FROM pg_stat_user_tables WHERE relname = 'execution'"""
 
 
 async def full_load(name: str, size: Size) -> dict[str, Any]:
@@ -179,22 +182,38 @@ async def timers(size: Size) -> dict[str, Any]:
 
 
 async def long(size: Size) -> dict[str, Any]:
-    """Twenty times the seconds without a pause: the first twentieth beside the last; memory and table sizes."""
+    """Twenty times the seconds on end: the first twentieth beside the last, and how tables and memory grow."""
     job = jobs.JOBS["bare"]
     stretched = Size(size.runs, 20 * size.seconds, size.waiting, size.expected)
     async with bed(job, size) as place:
-        run = await throughput(place, job, stretched)
-        bloat = {
-            row["relname"]: {"mib": row["mib"], "dead_share": row["dead"], "autovacuums": row["vacuums"]}
-            for row in await place.owner.fetch(
-                """SELECT relname, (pg_total_relation_size(relid) / 1048576)::integer AS mib,
-                    round(n_dead_tup::numeric / greatest(n_live_tup, 1), 3)::float AS dead,
-                    autovacuum_count AS vacuums FROM pg_stat_user_tables WHERE relname = 'execution'"""
-            )
-        }
-    series = run["series"]
-    first, last = _first_and_last(series, size.seconds)
-    return {"first_minute": first, "last_minute": last, "kept": round(last / first, 3), "table": bloat, **run}
+        health: list[dict[str, Any]] = []
+        watching = asyncio.create_task(_watched(place, health, size.seconds / 6))
+        try:
+            run = await throughput(place, job, stretched)
+        finally:
+            watching.cancel()
+    first, last = _first_and_last(run["series"], size.seconds)
+    return {
+        "first_minute": first,
+        "last_minute": last,
+        "kept": round(last / first, 3),
+        "health": health,
+        **run,
+    }
+
+
+async def _watched(bed: Bed, health: list[dict[str, Any]], every_s: float) -> None:
+    """Adds a sample every so many seconds: the hot table, what autovacuum did to it, and processes' memory."""
+    connection = await asyncpg.connect(bed.stack.prepared.dsns["wayfarer_owner"])
+    begun = time.monotonic()
+    try:
+        while True:
+            row = await connection.fetchrow(_TABLE)
+            memory = resident_mib(bed.stack, "VmRSS")
+            health.append({"at": round(time.monotonic() - begun, 1), **row, "resident_mib": memory})
+            await asyncio.sleep(every_s)
+    finally:
+        await connection.close()
 
 
 def _first_and_last(series: list[tuple[float, float]], seconds: float) -> tuple[int, int]:
@@ -272,6 +291,7 @@ def main() -> int:
     for part in figures.values():
         for run in (part, *part.get("runs", ())):
             run.pop("series", None)
+            run.pop("health", None)
     print(json.dumps(figures, indent=1))
     return 0
 

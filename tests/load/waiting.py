@@ -47,4 +47,4 @@ async def fill(
             timeout=300,
         )
         done += part
-    await owner.execute("ANALYZE execution", timeout=300)
+    await owner.execute("VACUUM (ANALYZE) execution", timeout=300)
