@@ -268,10 +268,10 @@ async def test_a_budget_that_ends_while_the_entry_waits_for_its_turn_leaves_no_d
     who, crowd = await elsewhere.somebody(account), await elsewhere.somebody(account)
     for known in (who, crowd):
         output(await elsewhere.do(known, "add_tag", {"tag": "known"}))
-    await elsewhere.site.misbehave(f"DELETE workflow {who.email}", delay_s=0.7)
+    await elsewhere.site.misbehave(f"DELETE workflow {who.email}", delay_s=1.5)
     await elsewhere.site.misbehave(f"POST tags {crowd.email}", hang="before", times=50)
     attempt = action(who, "add_to_campaign", {"campaign": "spring", "on_active": "restart"})
-    attempt.budget_ms = 1_500
+    attempt.budget_ms = 4_000  # the first word to the provider may take a while on a busy machine
     result, *_ = await asyncio.gather(
         elsewhere.crm.client.execute(attempt),
         *(elsewhere.do(crowd, "add_tag", {"tag": "busy"}) for _ in range(50)),
