@@ -9,7 +9,7 @@ import math
 import os
 import socket
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import structlog
@@ -34,8 +34,10 @@ def host_name() -> str:
 class Shards:
     """Membership of one worker."""
 
-    def __init__(self, pool: asyncpg.Pool, settings: WorkerSettings) -> None:
+    def __init__(self, pool: asyncpg.Pool, settings: WorkerSettings, incarnation: UUID) -> None:
+        """The pool's sessions go by `leases.session_name(incarnation)`."""
         self._pool = pool
+        self._incarnation = incarnation
         self._settings = settings
         self._host = host_name()
         self.worker_id = 0
@@ -44,7 +46,7 @@ class Shards:
     async def join(self) -> None:
         """Enters this process as a worker and takes what shards are free."""
         async with self._pool.acquire() as connection:
-            self.worker_id = await leases.register(connection, uuid4(), self._host, os.getpid())
+            self.worker_id = await leases.register(connection, self._incarnation, self._host, os.getpid())
         await self.share_out()
 
     async def share_out(self) -> frozenset[int]:
@@ -54,7 +56,8 @@ class Shards:
             dead = [w.worker_id for w in live if w.worker_id != self.worker_id and self._is_dead(w)]
             retired = await leases.retire(connection, self.worker_id, self._settings.dead_after, dead)
             if retired:
-                log.warning("workers_retired", worker_ids=retired)
+                ended = await leases.end_sessions(connection, retired)
+                log.warning("workers_retired", worker_ids=retired, sessions_ended=ended)
                 live = await leases.live_workers(connection)
             me = next((w for w in live if w.worker_id == self.worker_id), None)
             owned = set(me.shards) if me is not None else set()

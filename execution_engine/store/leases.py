@@ -27,6 +27,7 @@ _LIVE = statement("live_workers")
 _TAKE = statement("take_shards")
 _RELEASE = statement("release_shards")
 _ORPHANS = statement("orphaned_leases")
+_END_SESSIONS = statement("end_sessions")
 _UNHELD = statement("release_unheld")
 _RELOAD = statement("reload_runs")
 _ACTIVE = statement("count_active")
@@ -91,6 +92,16 @@ async def retire(
 ) -> list[int]:
     """Retires other workers that are silent or known to be dead; returns their ids."""
     return [row[0] for row in await connection.fetch(_RETIRE, worker_id, silent_for, list(dead))]
+
+
+def session_name(incarnation: UUID) -> str:
+    """What a worker calls its database sessions, so that whoever retires it can end them."""
+    return f"wayfarer worker {incarnation}"
+
+
+async def end_sessions(connection: asyncpg.Connection, worker_ids: Sequence[int]) -> int:
+    """Ends what retired workers have open, and so their locks; returns how many sessions ended."""
+    return int(await connection.fetchval(_END_SESSIONS, list(worker_ids)))
 
 
 async def live_workers(connection: asyncpg.Connection) -> list[LiveWorker]:

@@ -9,6 +9,7 @@ import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import asyncpg
 import structlog
@@ -103,10 +104,10 @@ async def main(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -
     worker_settings = WorkerSettings(max_runs=settings.max_runs, lease_s=settings.lease_s)
     vault = Keyring.load(settings.keyring)
     await stack.enter_async_context(metrics.serve(settings.metrics_port, registry=registry))
+    incarnation = uuid4()
+    name = leases.session_name(incarnation)
     pool = await stack.enter_async_context(
-        open_pool(
-            settings.database_url, name="wayfarer worker", min_size=4, max_size=10, server_settings=PLANNER
-        )
+        open_pool(settings.database_url, name=name, min_size=4, max_size=10, server_settings=PLANNER)
     )
     durations = RpcDurations("client", registry)
     channels = {
@@ -116,7 +117,7 @@ async def main(settings: Settings, stack: AsyncExitStack, stop: asyncio.Event) -
     crm = await stack.enter_async_context(open_channel(settings.crm, durations=durations))
     routing = await stack.enter_async_context(Routing(channels))
     changed = await stack.enter_async_context(HintSender(pool, CHANGED))
-    shards = Shards(pool, worker_settings)
+    shards = Shards(pool, worker_settings, incarnation)
     worker = Worker(
         pool,
         vault,

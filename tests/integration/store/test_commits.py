@@ -3,6 +3,7 @@
 G3, G4, R-STEP-3, R-TRIG-1, A-14.
 """
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -161,6 +162,45 @@ async def test_a_retired_worker_claims_nothing(store: Store) -> None:
     assert retired in await leases.retire(store.worker, other, timedelta(hours=1), [retired])
     assert await store.claim(retired, account_id) == []
     assert len(await store.claim(other, account_id)) == 1
+
+
+async def test_a_worker_that_hangs_in_a_commit_holds_nothing_once_it_is_retired(store: Store) -> None:
+    """Stopped while it sends rows by COPY, no timeout of the server's would end it: whoever retires it does."""
+    account_id, execution_id = await store.start()
+    incarnation = uuid4()
+    hung = await asyncpg.connect(
+        store.stack.prepared.dsns["wayfarer_worker"],
+        server_settings={"application_name": leases.session_name(incarnation)},
+    )
+    worker_id = await leases.register(hung, incarnation, "test", 1)
+    await store.claim(worker_id, account_id)
+    sending, never = asyncio.Event(), asyncio.Event()
+
+    async def rows() -> AsyncIterator[bytes]:
+        sending.set()
+        await never.wait()
+        yield b""
+
+    async def commit() -> None:
+        async with hung.transaction():
+            lock = "SELECT FROM execution WHERE execution_id = $1 FOR UPDATE"
+            await hung.execute(lock, execution_id)
+            await hung.copy_to_table("execution_log", source=rows())
+
+    committing = asyncio.create_task(commit())
+    await sending.wait()
+    other = await store.register()
+    everywhere = list(range(64))
+    assert await leases.retire(store.worker, other, timedelta(hours=1), [worker_id]) == [worker_id]
+    assert await leases.end_orphaned_leases(store.worker, everywhere) == 0, "it is locked"
+    assert await leases.end_sessions(store.worker, [worker_id]) == 1
+    assert await leases.end_orphaned_leases(store.worker, everywhere) >= 1
+    (taken,) = await store.claim(other, account_id, lane=0)
+    assert taken.execution_id == execution_id
+    never.set()
+    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
+        await committing
+    assert await leases.end_sessions(store.worker, [other]) == 0, "only of those that are retired"
 
 
 async def test_a_move_that_flies_again_keeps_the_moment_its_hash_was_made_of(store: Store) -> None:
