@@ -23,6 +23,7 @@ from execution_engine.outcome import Outcome, Unreachable
 from execution_engine.run import Run
 
 log = structlog.get_logger(__name__)
+_OWN_FLIGHTS = 4
 _PROVIDER_FLIGHTS = 32
 _PROVIDER_BATCH = 50
 _ELSEWHERE_KEPT = 100_000
@@ -99,7 +100,7 @@ class Dispatch:
         return Sink(
             lambda batch: self._execute(family, batch),
             cap=self._settings.action_batch if own else _PROVIDER_BATCH,
-            flights=4 if own else _PROVIDER_FLIGHTS,
+            flights=_OWN_FLIGHTS if own else _PROVIDER_FLIGHTS,
             under_way=self._under_way,
             name=f"execute:{family}",
             dropped=lambda batch: self._end([(s.run, Unreachable("the call failed")) for s in batch]),

@@ -21,6 +21,7 @@ _OF_THE_CALL = (
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.UNIMPLEMENTED,
 )
+"""What Execute says of a call it does not take, before anything is done."""
 _MARGIN_S = 2.0
 """What the transport may add to the longest action of a batch."""
 _RECONCILE_S = 10.0
@@ -109,7 +110,7 @@ class ExecutorClient:
     async def _executed(
         self, actions: Sequence[pb.Action], budget: float
     ) -> AsyncIterator[Sequence[executor_pb.IndexedResult]]:
-        if len(actions) == 1:  # one answer needs no stream, which costs twice as much
+        if len(actions) == 1:  # one answer needs no stream, which takes half as long again
             single = await self._single(actions[0], budget)
             if single is not None:
                 yield [executor_pb.IndexedResult(index=0, result=single)]

@@ -1,4 +1,4 @@
-"""Natural batching: what comes in while a batch is away goes together in the next."""
+"""Natural batching for outbound.py and outcome_log.py: what comes while a batch is away goes in the next."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable

@@ -92,7 +92,7 @@ class ResultCodec:
             return self.open(account_id, stored)
         except (KeyringError, DecodeError):
             log.error("result_unreadable", account_id=account_id)
-            text = "the recorded result cannot be read with this keyring"
+            text = "the recorded result cannot be read"
             return refusal(ErrorClass.INDETERMINATE, "RESULT_UNREADABLE", text, Certainty.INDETERMINATE)
 
     def _encode(self, result: Result) -> Encoded:

@@ -1,6 +1,6 @@
 """`python -m tests.load.counting SMTP_PORT HTTP_PORT`: takes mail and webhooks, counts them, and keeps nothing.
 
-The local mailbox and receiver read and keep what they get, which costs more than sending it; beside an engine
+bed.py puts it in their place: the local mailbox and receiver read and keep what they get, which costs more than sending it; beside an engine
 under load that is what would be measured. GET /count tells both numbers.
 """
 
@@ -10,6 +10,7 @@ import re
 import signal
 import sys
 import urllib.request
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import cast
@@ -22,7 +23,7 @@ _REPLIES = {b"EHLO": b"250-counting\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n", b"DATA
 counted = {"mails": 0, "webhooks": 0}
 
 
-class _Spoken(asyncio.Protocol):
+class _Spoken(asyncio.Protocol, ABC):
     """A connection whose bytes are taken off the front as they make something whole."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -34,9 +35,9 @@ class _Spoken(asyncio.Protocol):
         while self.took():
             pass
 
+    @abstractmethod
     def took(self) -> bool:
         """Answers the first whole thing among what is unread; False if there is none."""
-        raise NotImplementedError
 
 
 class Mail(_Spoken):

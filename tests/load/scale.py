@@ -13,6 +13,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
@@ -192,6 +193,8 @@ async def long(size: Size) -> dict[str, Any]:
             run = await throughput(place, job, stretched)
         finally:
             watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching  # one that broke off leaves half a picture, and says so
     first, last = _first_and_last(run["series"], size.seconds)
     return {
         "first_minute": first,

@@ -1,4 +1,4 @@
-"""A loop whose clock moves only while nothing is to be done: what waits for a time waits no time at all."""
+"""A loop whose clock moves only while nothing is to be done, for unit tests of what waits for a time."""
 
 import asyncio
 import selectors

@@ -14,6 +14,8 @@ from typing import Any, Final
 
 _PLAIN: Final = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 _BREAK: Final = re.compile(r"[\r\n]")
+_OF_ADDRESSES: Final = frozenset({"to", "cc", "reply-to"})
+"""Hold addresses alone, checked before: = and ? are allowed in them, and changed they would be others'."""
 _LINE_MAX: Final = 78  # RFC 5322, 2.1.1
 
 
@@ -36,7 +38,7 @@ class _Headers(HeaderRegistry):
         return _kind(name.lower())
 
     def __call__(self, name: str, value: Any) -> Any:
-        value = _without_encoded_words(value)
+        value = value if name.lower() in _OF_ADDRESSES else _without_encoded_words(value)
         text = str(value) if isinstance(value, str | Address) else ""
         if len(name) + 2 + len(text) <= _LINE_MAX and _PLAIN.fullmatch(text):
             plain = _AsIs(text)

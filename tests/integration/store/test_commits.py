@@ -165,7 +165,7 @@ async def test_a_retired_worker_claims_nothing(store: Store) -> None:
 
 
 async def test_a_worker_that_hangs_in_a_commit_holds_nothing_once_it_is_retired(store: Store) -> None:
-    """Stopped while it sends rows by COPY, no timeout of the server's would end it: whoever retires it does."""
+    """G2, G3: stopped while it sends rows by COPY, no timeout of the server's would end it: whoever retires it does."""
     account_id, execution_id = await store.start()
     incarnation = uuid4()
     hung = await asyncpg.connect(

@@ -52,7 +52,7 @@ def test_headers_read_as_those_of_the_library(name: str, subject: str, own: str,
     assert ours.partition(b"\r\n\r\n")[0].isascii()
 
 
-@pytest.mark.parametrize("name", ["Subject", "X-Own", "From", "Reply-To"])
+@pytest.mark.parametrize("name", ["Subject", "X-Own", "From", "Reply-To", "Cc"])
 @pytest.mark.parametrize("filler", ["", "ä ", "long " * 20])
 @pytest.mark.parametrize(
     "word", ["=?utf-8?q?Hi=0D=0ABcc:_x=40y.example?=", "=?utf-8?b?SGkNCkJjYzogeEB5LmV4YW1wbGUNCg0Kc3BhbQ==?="]
@@ -77,6 +77,19 @@ def test_no_value_begins_a_header_of_its_own(value: str) -> None:
     mail = EmailMessage(policy=POLICY)
     with pytest.raises(ValueError, match="linefeed"):
         mail["Subject"] = value
+
+
+@pytest.mark.parametrize("copies", [1, 8])
+def test_an_address_stays_as_it_is_though_it_holds_what_begins_an_encoded_word(copies: int) -> None:
+    """RFC 5322 allows = and ? in the part before the @; a list of eight does not fit its line."""
+    addresses = [f"ann=?{number}@mail.example" for number in range(copies)]
+    mail = EmailMessage(policy=POLICY)
+    mail["To"] = addresses[0]
+    mail["Cc"] = ", ".join(addresses)
+    mail.set_content("Hello.")
+    shown = message_from_bytes(mail.as_bytes(), policy=policy.default)
+    assert str(shown["To"]) == addresses[0]
+    assert [one.addr_spec for one in shown["Cc"].addresses] == addresses
 
 
 def test_a_header_stays_the_only_one_of_its_name() -> None:
