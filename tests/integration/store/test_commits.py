@@ -3,12 +3,8 @@
 G3, G4, R-STEP-3, R-TRIG-1, A-14.
 """
 
-import asyncio
 import random
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from uuid import UUID, uuid4
+from datetime import timedelta
 
 import asyncpg
 import pytest
@@ -16,191 +12,17 @@ import pytest
 from dispatcher.commit import Committer, Pending
 from dispatcher.settings import WorkerSettings
 from execution_engine import chain
-from execution_engine.advance import advance
 from execution_engine.definition.program import END
-from execution_engine.ids import new_id
-from execution_engine.model import BlockedOn, Priority, Status
+from execution_engine.model import BlockedOn, Status
 from execution_engine.moves import Hold
-from execution_engine.outcome import Claimed, Deferred, Event, Succeeded
+from execution_engine.outcome import Deferred, Succeeded
 from execution_engine.run import Run
 from execution_engine.sending.channels import Category, Channel, Message
 from execution_engine.sending.facts import Facts
-from execution_engine.store import commits, few, leases, reauthorisation
-from execution_engine.store.accounts import account_transaction
+from execution_engine.store import commits, few, reauthorisation
 from execution_engine.store.commits import Move
-from execution_engine.store.enrollment import Enrolled, Start, enroll
-from execution_engine.store.leases import Ask
-from services.local.stack import Stack
-from services.runtime.keyring import Keyring
 from services.worker.__main__ import PLANNER
-from tests.support.stacks import fresh_stack
-from tests.unit.engine.world import new_run
-
-LEASE = timedelta(seconds=30)
-FIRST_CLAIM = Claimed(Status.QUEUED, BlockedOn.WORKER)
-EVER = datetime(2000, 1, 1, tzinfo=UTC)
-STEPS = [
-    {"id": "one", "type": "add_tag", "config": {"tag": "a"}},
-    {"id": "two", "type": "add_tag", "config": {"tag": "b"}},
-]
-
-
-@dataclass(slots=True)
-class Store:
-    """A database without workers, and one connection of each role."""
-
-    stack: Stack
-    owner: asyncpg.Connection
-    worker: asyncpg.Connection
-    api: asyncpg.Pool
-    vault: Keyring
-    few: bool
-
-    async def account(self) -> tuple[int, UUID]:
-        """A fresh account with an active workflow; their ids."""
-        account_id = await self.owner.fetchval(
-            "INSERT INTO account (name) VALUES ('store') RETURNING account_id"
-        )
-        workflow_id = new_id(datetime.now(UTC))
-        await self.owner.execute(
-            "INSERT INTO workflow (account_id, workflow_id, key, name, status, draft_sealed, draft_steps,"
-            " published_version) VALUES ($1, $2, 'store', 'store', 2, '', 2, 1)",
-            account_id,
-            workflow_id,
-        )
-        return account_id, workflow_id
-
-    async def start(self) -> tuple[int, UUID]:
-        """One execution of a fresh account: account and execution id."""
-        account_id, workflow_id = await self.account()
-        contact_id = new_id(datetime.now(UTC))
-        await self.owner.execute(
-            "INSERT INTO contact (account_id, contact_id) VALUES ($1, $2)", account_id, contact_id
-        )
-        start = Start(workflow_id, contact_id, Priority.NORMAL, b"", "")
-        async with account_transaction(self.api, account_id) as connection:
-            (answer,) = await enroll(connection, self.vault, account_id, [start])
-        assert isinstance(answer, Enrolled)
-        return account_id, answer.view.execution_id
-
-    async def register(self) -> int:
-        """A worker."""
-        return await leases.register(self.worker, uuid4(), "test", 1)
-
-    async def claim(self, worker_id: int, account_id: int, lane: int = 2) -> list[Run]:
-        """What the worker gets of one lane, with its program."""
-        claims = await leases.claim(
-            self.worker, self.vault, worker_id, [Ask(account_id, lane, 10)], EVER, LEASE
-        )
-        for claim in claims:
-            claim.run.program = new_run(STEPS).program
-        return [claim.run for claim in claims]
-
-    async def write(self, run: Run, move: Move, now: datetime) -> bool:
-        """Commits one move, the one way or the other; whether it was written."""
-        if self.few and few.suits([move], set()):
-            return run.execution_id in await few.write(self.worker, self.vault, now, [move])
-        async with self.worker.transaction():
-            return run.execution_id in await commits.commit(self.worker, self.vault, now, [move], set())
-
-    async def now(self) -> datetime:
-        moment: datetime = await self.owner.fetchval("SELECT wf_now()")
-        return moment
-
-    async def row(self, execution_id: UUID) -> asyncpg.Record:
-        return await self.owner.fetchrow("SELECT * FROM execution WHERE execution_id = $1", execution_id)
-
-
-def moved(run: Run, event: Event, now: datetime) -> Move:
-    """The move that `event` makes."""
-    result = advance(run, event, now, 0.5)
-    return Move(run, result, result.rows)
-
-
-@pytest.fixture(scope="module", params=["many", "few"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    async with fresh_stack(workers=0, postgres_settings={"shared_buffers": "64MB"}) as stack:
-        dsns = stack.prepared.dsns
-        owner = await asyncpg.connect(dsns["wayfarer_owner"])
-        worker = await asyncpg.connect(dsns["wayfarer_worker"], server_settings=PLANNER)
-        async with asyncpg.create_pool(dsns["wayfarer_api"], min_size=1, max_size=2) as api:
-            yield Store(
-                stack, owner, worker, api, Keyring.load(stack.prepared.keyring), request.param == "few"
-            )
-        await owner.close()
-        await worker.close()
-
-
-async def test_a_claim_leases_and_nobody_else_gets_it(store: Store) -> None:
-    account_id, execution_id = await store.start()
-    first, second = await store.register(), await store.register()
-    (run,) = await store.claim(first, account_id)
-    assert run.fence == 1
-    assert await store.claim(second, account_id) == []
-    row = await store.row(execution_id)
-    assert (row["status"], row["lane"], row["worker_id"]) == (Status.ACTIVE, 0, first)
-
-
-async def test_a_driver_whose_lease_was_taken_over_writes_nothing(store: Store) -> None:
-    account_id, execution_id = await store.start()
-    (stale,) = await store.claim(await store.register(), account_id)
-    await store.owner.execute("UPDATE execution SET wake_at = wf_now() WHERE execution_id = $1", execution_id)
-    (fresh,) = await store.claim(await store.register(), account_id, lane=0)
-    assert (fresh.fence, fresh.crashes) == (2, 1)
-    now = await store.now()
-    assert not await store.write(stale, moved(stale, FIRST_CLAIM, now), now)
-    assert await store.write(fresh, moved(fresh, FIRST_CLAIM, now), now)
-    assert (
-        await store.owner.fetchval("SELECT count(*) FROM execution_log WHERE execution_id = $1", execution_id)
-        == 1
-    ), "the stale driver's log rows are not there either"
-
-
-async def test_a_retired_worker_claims_nothing(store: Store) -> None:
-    account_id, _ = await store.start()
-    retired, other = await store.register(), await store.register()
-    assert retired in await leases.retire(store.worker, other, timedelta(hours=1), [retired])
-    assert await store.claim(retired, account_id) == []
-    assert len(await store.claim(other, account_id)) == 1
-
-
-async def test_a_worker_that_hangs_in_a_commit_holds_nothing_once_it_is_retired(store: Store) -> None:
-    """G2, G3: stopped while it sends rows by COPY, no timeout of the server's would end it: whoever retires it does."""
-    account_id, execution_id = await store.start()
-    incarnation = uuid4()
-    hung = await asyncpg.connect(
-        store.stack.prepared.dsns["wayfarer_worker"],
-        server_settings={"application_name": leases.session_name(incarnation)},
-    )
-    worker_id = await leases.register(hung, incarnation, "test", 1)
-    await store.claim(worker_id, account_id)
-    sending, never = asyncio.Event(), asyncio.Event()
-
-    async def rows() -> AsyncIterator[bytes]:
-        sending.set()
-        await never.wait()
-        yield b""
-
-    async def commit() -> None:
-        async with hung.transaction():
-            lock = "SELECT FROM execution WHERE execution_id = $1 FOR UPDATE"
-            await hung.execute(lock, execution_id)
-            await hung.copy_to_table("execution_log", source=rows())
-
-    committing = asyncio.create_task(commit())
-    await sending.wait()
-    other = await store.register()
-    everywhere = list(range(64))
-    assert await leases.retire(store.worker, other, timedelta(hours=1), [worker_id]) == [worker_id]
-    assert await leases.end_orphaned_leases(store.worker, everywhere) == 0, "it is locked"
-    assert await leases.end_sessions(store.worker, [worker_id]) == 1
-    assert await leases.end_orphaned_leases(store.worker, everywhere) >= 1
-    (taken,) = await store.claim(other, account_id, lane=0)
-    assert taken.execution_id == execution_id
-    never.set()
-    with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError, OSError)):
-        await committing
-    assert await leases.end_sessions(store.worker, [other]) == 0, "only of those that are retired"
+from tests.integration.store.store_world import FIRST_CLAIM, Store, moved
 
 
 async def test_a_move_that_flies_again_keeps_the_moment_its_hash_was_made_of(store: Store) -> None:
