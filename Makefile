@@ -50,6 +50,20 @@ up: $(VENV)/.runtime ## keep the whole stack running until Ctrl-C (ARGS="--worke
 test: $(VENV)/.dev ## unit, contract, integration, acceptance and architecture tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope $(wildcard $(QUICK)) $(ARGS)
 
+# The engine's busiest modules as machine code: benchmarks run them so, and `make test-compiled` tests them so.
+COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/build/compiled
+# pytest puts the project's root before them: so the packages are there before pytest looks at a test.
+PYTEST_COMPILED := WAYFARER_COMPILED=1 $(COMPILED) $(BIN)/python -m pytest -p execution_engine -p dispatcher
+
+.PHONY: compiled
+compiled: $(VENV)/.dev ## the engine's busiest modules as machine code in build/compiled (nothing without a C compiler)
+	@$(BIN)/python -m tools.compiled
+
+.PHONY: test-compiled
+test-compiled: compiled ## what `make test` runs, and `make chaos`, with those modules compiled
+	$(PYTEST_COMPILED) -n $(WORKERS) --dist loadscope $(wildcard $(QUICK)) $(ARGS)
+	$(PYTEST_COMPILED) -p no:xdist -s tests/chaos
+
 .PHONY: test-all
 test-all: $(VENV)/.dev ## every test, with long property runs
 	WAYFARER_HYPOTHESIS=long $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --timeout 1800 tests $(ARGS)
@@ -89,12 +103,12 @@ browser: $(VENV)/.dev ## the console in a real browser: journeys, axe, screensho
 	$(BIN)/python -m pytest -p no:xdist tests/browser $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.dev ## actions per second, latency, CPU and memory beside the baseline (ARGS=--json)
-	@$(BIN)/python -m tests.load.bench $(ARGS)
+bench: compiled ## actions per second, latency, CPU and memory beside the baseline (ARGS=--json)
+	@$(COMPILED) $(BIN)/python -m tests.load.bench $(ARGS)
 
 .PHONY: bench-scale
-bench-scale: $(VENV)/.dev ## hours of load: a million waiting, many processes, old snapshots, timers (ARGS="--only bare,tags")
-	@$(BIN)/python -m tests.load.scale $(ARGS)
+bench-scale: compiled ## hours of load: a million waiting, many processes, old snapshots, timers (ARGS="--only bare,tags")
+	@$(COMPILED) $(BIN)/python -m tests.load.scale $(ARGS)
 
 .PHONY: bench-plots
 bench-plots: $(VENV)/.dev ## draw build/scale.json into docs/ (installs matplotlib)
@@ -103,8 +117,8 @@ bench-plots: $(VENV)/.dev ## draw build/scale.json into docs/ (installs matplotl
 	@$(BIN)/python -m tests.load.plots
 
 .PHONY: bench-peers
-bench-peers: $(VENV)/.dev ## the same job on DBOS, Temporal, Celery, ARQ and plain SQLAlchemy (ARGS="--only plain,wayfarer")
-	@$(BIN)/python -m tests.load.peers $(ARGS)
+bench-peers: compiled ## the same job on DBOS, Temporal, Celery, ARQ and plain SQLAlchemy (ARGS="--only plain,wayfarer")
+	@$(COMPILED) $(BIN)/python -m tests.load.peers $(ARGS)
 
 # buf sees its workspace alone; the annotations' protos are lent to it from their package, and not kept.
 GOOGLEAPIS := proto/third_party/googleapis/google/api/annotations.proto

@@ -79,3 +79,15 @@ async def test_every_table_of_an_accounts_data_is_keyed_by_account_and_behind_ro
         if "account_id" in table.columns:
             assert next(iter(table.primary_key)).name == "account_id", table.name
             assert await migrated.fetchval(query, table.name), table.name
+
+
+async def test_a_months_tables_are_sampled_anew_at_twice_their_size(migrated: asyncpg.Connection) -> None:
+    """Those there are, and those made later; at PostgreSQL's own tenth that would be every few seconds."""
+    await migrated.execute("SELECT wf_make_partitions(now() + interval '9 months', 1)")
+    months = await migrated.fetch(
+        "SELECT c.relname, c.reloptions FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+        " WHERE i.inhparent::regclass::text IN ('execution_history', 'execution_log', 'event')"
+        " AND c.relkind = 'r'"
+    )
+    assert len(months) >= 3 * 7
+    assert {tuple(month["reloptions"] or ()) for month in months} == {("autovacuum_analyze_scale_factor=1",)}
