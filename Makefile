@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 ARGS ?=
+COMPILED ?=
 # Where tests are quick enough for `make test`; kill runs have a target of their own.
 QUICK := tests/unit tests/contract tests/integration tests/acceptance tests/architecture
 WORKERS ?= 2
@@ -43,17 +44,17 @@ demo: $(VENV)/.runtime ## run ten contacts through a real workflow and show what
 	@$(BIN)/wayfarer demo $(ARGS)
 
 .PHONY: up
-up: $(VENV)/.runtime ## keep the whole stack running until Ctrl-C (ARGS="--workers 2")
-	@$(BIN)/wayfarer up $(ARGS)
+up: $(if $(COMPILED),compiled,$(VENV)/.runtime) ## keep the whole stack running until Ctrl-C (ARGS="--workers 2", COMPILED=1)
+	@$(if $(COMPILED),$(WITH_COMPILED)) $(BIN)/wayfarer up $(ARGS)
 
 .PHONY: test
 test: $(VENV)/.dev ## unit, contract, integration, acceptance and architecture tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope $(wildcard $(QUICK)) $(ARGS)
 
 # The engine's busiest modules as machine code: benchmarks run them so, and `make test-compiled` tests them so.
-COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/build/compiled
+WITH_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/build/compiled
 # pytest puts the project's root before them: so the packages are there before pytest looks at a test.
-PYTEST_COMPILED := WAYFARER_COMPILED=1 $(COMPILED) $(BIN)/python -m pytest -p execution_engine -p dispatcher
+PYTEST_COMPILED := WAYFARER_COMPILED=1 $(WITH_COMPILED) $(BIN)/python -m pytest -p execution_engine -p dispatcher
 
 .PHONY: compiled
 compiled: $(VENV)/.dev ## the engine's busiest modules as machine code in build/compiled (nothing without a C compiler)
@@ -104,11 +105,11 @@ browser: $(VENV)/.dev ## the console in a real browser: journeys, axe, screensho
 
 .PHONY: bench
 bench: compiled ## actions per second, latency, CPU and memory beside the baseline (ARGS=--json)
-	@$(COMPILED) $(BIN)/python -m tests.load.bench $(ARGS)
+	@$(WITH_COMPILED) $(BIN)/python -m tests.load.bench $(ARGS)
 
 .PHONY: bench-scale
 bench-scale: compiled ## hours of load: a million waiting, many processes, old snapshots, timers (ARGS="--only bare,tags")
-	@$(COMPILED) $(BIN)/python -m tests.load.scale $(ARGS)
+	@$(WITH_COMPILED) $(BIN)/python -m tests.load.scale $(ARGS)
 
 .PHONY: bench-plots
 bench-plots: $(VENV)/.dev ## draw build/scale.json into docs/ (installs matplotlib)
@@ -118,7 +119,7 @@ bench-plots: $(VENV)/.dev ## draw build/scale.json into docs/ (installs matplotl
 
 .PHONY: bench-peers
 bench-peers: compiled ## the same job on DBOS, Temporal, Celery, ARQ and plain SQLAlchemy (ARGS="--only plain,wayfarer")
-	@$(COMPILED) $(BIN)/python -m tests.load.peers $(ARGS)
+	@$(WITH_COMPILED) $(BIN)/python -m tests.load.peers $(ARGS)
 
 # buf sees its workspace alone; the annotations' protos are lent to it from their package, and not kept.
 GOOGLEAPIS := proto/third_party/googleapis/google/api/annotations.proto

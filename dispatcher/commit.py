@@ -14,6 +14,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
+from dispatcher.clock import Clock
 from dispatcher.flights import Sink
 from dispatcher.settings import WorkerSettings
 from execution_engine import ports
@@ -121,6 +122,7 @@ class Committer:
         self._not_sent = not_sent
         self._refresh = refresh
         self._dice = dice
+        self.clock = Clock()
         self.sink: Sink[Pending] = Sink(
             self._fly,
             cap=settings.commit_batch,
@@ -147,7 +149,7 @@ class Committer:
     async def _once(self, batch: list[Pending]) -> list[Pending]:
         """One transaction; returns what must fly again."""
         async with self._pool.acquire() as connection:
-            now, heard = await changes.now_and_listening(connection, _telling(batch))
+            now, heard = await self._now_and_heard(connection, _telling(batch))
             moves = self._advance(batch, now)
             ready = [move for move in moves if not move.result.refresh]
             written = await self._write(connection, ready, now, heard) if ready else set()
@@ -165,6 +167,16 @@ class Committer:
         self._done(landed)
         unsettled = await self._decide_anew(stale) if stale else []
         return unsettled + (await self._sift(again) if again else [])
+
+    async def _now_and_heard(
+        self, connection: asyncpg.Connection, telling: Mapping[int, set[str]]
+    ) -> tuple[datetime, set[tuple[int, str]]]:
+        """The time, and which of these event types somebody listens for; asked for only if it must be."""
+        if not telling and (guess := self.clock.now()) is not None:
+            return guess, set()
+        now, heard = await changes.now_and_listening(connection, telling)
+        self.clock.told(now)
+        return now, heard
 
     async def _decide_anew(self, stale: list[Pending]) -> list[Pending]:
         """What is known of these contacts is too little, or not the newest: on by way of their data.
@@ -233,7 +245,10 @@ class Committer:
         """Writes the moves; a row that poisons the batch is found by halving and left out."""
         try:
             if few.suits(moves, heard):
-                return await few.write(connection, self._vault, now, moves)
+                written, told = await few.write(connection, self._vault, now, moves)
+                if told is not None:
+                    self.clock.told(told)
+                return written
             async with connection.transaction():
                 return await commits.commit(connection, self._vault, now, moves, heard)
         except Exception as error:
@@ -246,8 +261,8 @@ class Committer:
                 self._lost([moves[0].run])
                 return set()
         middle = len(moves) // 2
-        written = await self._write(connection, moves[:middle], now, heard)
-        return written | await self._write(connection, moves[middle:], now, heard)
+        first = await self._write(connection, moves[:middle], now, heard)
+        return first | await self._write(connection, moves[middle:], now, heard)
 
     async def _sift(self, batch: list[Pending]) -> list[Pending]:
         """Reads rows again whose write is in doubt: written after all, still to be written, or lost."""

@@ -1,8 +1,8 @@
-"""`make compiled`: the engine's busiest modules as machine code in build/compiled, by mypyc; the code stays as it is.
+"""`make compiled`: the engine's busiest modules as machine code in build/compiled, by mypyc.
 
-Which modules is said in pyproject.toml (tool.wayfarer). build/compiled holds the whole of their packages, so that a
-process started with it first in its path (PYTHONSAFEPATH=1 PYTHONPATH=build/compiled) takes each module from there,
-compiled if it is among them. Without a C compiler nothing is made, and everything runs interpreted as before.
+Which modules is said in pyproject.toml (tool.wayfarer). build/compiled holds the whole of their packages: a
+process that has it first in its path (PYTHONSAFEPATH=1 PYTHONPATH=build/compiled) takes each module from
+there, compiled or not. Without a C compiler nothing is made, and everything runs interpreted as before.
 """
 
 import hashlib
@@ -57,7 +57,9 @@ def modules() -> list[str]:
 def _digest() -> str:
     """Of everything that goes into it: code, list, and the Python it is for."""
     found = hashlib.sha256(f"{sys.version}\n".encode())
-    for path in sorted(path for package in _PACKAGES for path in (_ROOT / package).rglob("*") if path.is_file()):
+    for path in sorted(
+        path for package in _PACKAGES for path in (_ROOT / package).rglob("*") if path.is_file()
+    ):
         if path.parent.name != "__pycache__":
             found.update(f"{path.relative_to(_ROOT)}\n".encode() + path.read_bytes())
     found.update((_ROOT / "pyproject.toml").read_bytes() + (_ROOT / "requirements/dev.txt").read_bytes())
@@ -98,4 +100,7 @@ def _really() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(_really() if "--really" in sys.argv[1:] else main())
+    if "--really" in sys.argv[1:]:
+        _really()
+    else:
+        sys.exit(main())

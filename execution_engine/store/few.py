@@ -55,7 +55,7 @@ def _whole(kinds: tuple[str, ...]) -> str:
     parts.append(f"moved AS ({moved})")
     parts.append(f"logged AS ({_shifted(_LOG, taken)} {written})")
     parts.append(f"counted AS ({_shifted(_COUNTS, taken + _LOG_COLUMNS)} {written})")
-    return f"WITH {', '.join(parts)} SELECT execution_id FROM moved"
+    return f"WITH {', '.join(parts)} SELECT execution_id, (SELECT wf_now()) FROM moved"
 
 
 def _shifted(text: str, by: int) -> str:
@@ -75,8 +75,8 @@ def _is_plain(move: Move) -> bool:
 
 async def write(
     connection: asyncpg.Connection, vault: ports.Vault, now: datetime, moves: Sequence[Move]
-) -> set[UUID]:
-    """As commits.commit, without a transaction around it: it is one statement."""
+) -> tuple[set[UUID], datetime | None]:
+    """As commits.commit, but one statement without a transaction around it. And the time, if it wrote any."""
     kinds = list(grouped(vault, moves, now))
     records = [
         log_record(vault, move.run.account_id, move.run.execution_id, row)
@@ -96,4 +96,4 @@ async def write(
         [orjson.dumps(deltas_of(move.run, move.result.counts)).decode() for move in counted],
         [move.run.execution_id for move in counted],
     )
-    return {row[0] for row in rows}
+    return {row[0] for row in rows}, rows[0][1] if rows else None

@@ -17,7 +17,17 @@ from services.runtime.keyring import Keyring
 from tests.load import bare
 from tests.load.counting import instead, received
 from tests.load.jobs import Job
-from tests.load.rig import Population, Starter, cpu_seconds, histogram, prepare, quantile, resident_mib, say
+from tests.load.rig import (
+    Population,
+    Starter,
+    compiled,
+    cpu_seconds,
+    histogram,
+    prepare,
+    quantile,
+    resident_mib,
+    say,
+)
 from tests.load.waiting import fill
 
 ACCOUNTS = 50
@@ -164,6 +174,7 @@ async def throughput(bed: Bed, job: Job, size: Size, workers: int = 1) -> dict[s
         "cpu_us_of_receivers": apart,
         "received": arrived,
         "wal_bytes_per_action": round(written / total),
+        "compiled": compiled(),
         "resident_mib": resident_mib(bed.stack, "VmRSS"),
         "series": [(round(at, 1), round(count)) for at, count in series],
     }

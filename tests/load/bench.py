@@ -27,6 +27,7 @@ from tests.load.rig import (
     FIVE_TAGS,
     Population,
     Starter,
+    compiled,
     cpu_seconds,
     histogram,
     prepare,
@@ -96,6 +97,7 @@ async def measure(stack: Stack, sizes: Sizes) -> dict[str, Any]:
         "cpu_us_per_action_total": round(sum(cpu.values()), 2),
         "peak_mib": resident_mib(stack),
         "effects_checked": effects,
+        "compiled": compiled(),
     }
 
 

@@ -20,7 +20,7 @@ import orjson
 from wayfarer.execution.v1 import workflow_service_pb2
 from wayfarer.execution.v1.workflow_service_pb2_grpc import WorkflowServiceStub
 
-from execution_engine import ports
+from execution_engine import advance, ports
 from execution_engine.ids import new_id
 from execution_engine.model import Priority
 from execution_engine.sending.channels import address_hash
@@ -45,6 +45,11 @@ class Population:
     contacts: list[tuple[int, UUID]]
     workflows: Mapping[int, UUID]
     keys: Mapping[int, str]
+
+
+def compiled() -> bool:
+    """Whether what is measured are the compiled modules (`make compiled`)."""
+    return str(advance.__file__).endswith(".so")
 
 
 def say(text: str) -> None:

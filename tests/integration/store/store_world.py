@@ -83,7 +83,7 @@ class Store:
     async def write(self, run: Run, move: Move, now: datetime) -> bool:
         """Commits one move, the one way or the other; whether it was written."""
         if self.few and few.suits([move], set()):
-            return run.execution_id in await few.write(self.worker, self.vault, now, [move])
+            return run.execution_id in (await few.write(self.worker, self.vault, now, [move]))[0]
         async with self.worker.transaction():
             return run.execution_id in await commits.commit(self.worker, self.vault, now, [move], set())
 

@@ -4,11 +4,14 @@ G3, G4, R-STEP-3, R-TRIG-1, A-14.
 """
 
 import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import asyncpg
 import pytest
 
+from dispatcher.clock import Clock
 from dispatcher.commit import Committer, Pending
 from dispatcher.settings import WorkerSettings
 from execution_engine import chain
@@ -85,7 +88,7 @@ async def test_moves_of_every_kind_are_written_together_but_for_those_that_are_l
     moves = [moved(run, Deferred(60, None) if run is waits else Succeeded(), now) for run in runs]
     if store.few:
         assert few.suits(moves, set())
-        written = await few.write(store.worker, store.vault, now, moves)
+        written, _ = await few.write(store.worker, store.vault, now, moves)
     else:
         async with store.worker.transaction():
             written = await commits.commit(store.worker, store.vault, now, moves, set())
@@ -148,6 +151,55 @@ async def test_the_worker_role_cannot_change_what_is_not_its_own(store: Store) -
             await store.worker.execute(statement)
 
 
+@asynccontextmanager
+async def _committer(
+    store: Store,
+    *,
+    done: Callable[[list[Move]], None],
+    refresh: Callable[[list[Pending]], None] = lambda _: None,
+) -> AsyncIterator[Committer]:
+    """As a worker has it, with a pool of its own."""
+    async with asyncpg.create_pool(
+        store.stack.prepared.dsns["wayfarer_worker"], min_size=1, max_size=2, server_settings=PLANNER
+    ) as pool:
+        yield Committer(
+            pool,
+            store.vault,
+            WorkerSettings(),
+            done=done,
+            under_way=lambda: 1,
+            reconcile=lambda _: None,
+            lost=lambda _: None,
+            hold=lambda _: Hold.GO,
+            not_sent=lambda _: None,
+            refresh=refresh,
+            gate=lambda _: lambda run, step: None,
+            dice=random.Random(1),
+        )
+
+
+async def test_a_commit_takes_the_time_it_was_told_a_moment_ago_and_tells_the_next(store: Store) -> None:
+    """One round trip less; and where nothing was told for long, the database is asked."""
+    run = await _driven(store)
+    done: list[Move] = []
+    elapsed = 0.0
+    async with _committer(store, done=done.extend) as committer:
+        committer.clock = Clock(lambda: elapsed)
+        before = await store.now()
+        told = before - timedelta(milliseconds=500)
+        committer.clock.told(told)
+        committer.sink.put(Pending(run, Succeeded()))
+        await committer.sink.drain()
+        assert [row.at for row in done[0].rows] == [told]
+        guess = committer.clock.now()
+        assert guess is not None
+        assert before <= guess <= await store.now()
+        elapsed = 60.0
+        committer.sink.put(Pending(run, Succeeded()))
+        await committer.sink.drain()
+    assert guess < done[1].rows[-1].at <= await store.now()
+
+
 async def test_a_message_whose_commit_lost_its_answer_is_not_decided_again(store: Store) -> None:
     """G1, G4: where sends are counted, a written intent makes its own facts old; it is written all the same."""
     account_id, execution_id = await store.start()
@@ -160,23 +212,7 @@ async def test_a_message_whose_commit_lost_its_answer_is_not_decided_again(store
     assert await store.write(run, move, await store.now())  # and its answer never came
     done: list[Move] = []
     decided_again: list[Pending] = []
-    async with asyncpg.create_pool(
-        store.stack.prepared.dsns["wayfarer_worker"], min_size=1, max_size=2, server_settings=PLANNER
-    ) as pool:
-        committer = Committer(
-            pool,
-            store.vault,
-            WorkerSettings(),
-            done=done.extend,
-            under_way=lambda: 1,
-            reconcile=lambda _: None,
-            lost=lambda _: None,
-            hold=lambda _: Hold.GO,
-            not_sent=lambda _: None,
-            refresh=decided_again.extend,
-            gate=lambda _: lambda run, step: None,
-            dice=random.Random(1),
-        )
+    async with _committer(store, done=done.extend, refresh=decided_again.extend) as committer:
         committer.sink.put(pending)
         await committer.sink.drain()
     assert decided_again == []
