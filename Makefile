@@ -44,24 +44,28 @@ demo: $(VENV)/.runtime ## run ten contacts through a real workflow and show what
 	@$(BIN)/wayfarer demo $(ARGS)
 
 .PHONY: up
-up: $(if $(COMPILED),compiled,$(VENV)/.runtime) ## keep the whole stack running until Ctrl-C (ARGS="--workers 2", COMPILED=1)
-	@$(if $(COMPILED),$(WITH_COMPILED)) $(BIN)/wayfarer up $(ARGS)
+up: $(if $(filter 1,$(COMPILED)),compiled,$(VENV)/.runtime) ## keep the whole stack running until Ctrl-C (ARGS="--workers 2")
+	@$(if $(filter 1,$(COMPILED)),$(WITH_COMPILED)) $(BIN)/wayfarer up $(ARGS)
 
 .PHONY: test
 test: $(VENV)/.dev ## unit, contract, integration, acceptance and architecture tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadscope $(wildcard $(QUICK)) $(ARGS)
 
-# The engine's busiest modules as machine code: benchmarks run them so, and `make test-compiled` tests them so.
+# The engine's busiest modules as machine code, in build/compiled: `make up COMPILED=1` runs them, benchmarks do
+# without being told (not with COMPILED=0), and `make test-compiled` tests them.
 WITH_COMPILED := PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/build/compiled
+BENCH := $(if $(filter 0,$(COMPILED)),,$(WITH_COMPILED)) $(BIN)/python -m
+BENCHED := $(if $(filter 0,$(COMPILED)),$(VENV)/.dev,compiled)
 # pytest puts the project's root before them: so the packages are there before pytest looks at a test.
 PYTEST_COMPILED := WAYFARER_COMPILED=1 $(WITH_COMPILED) $(BIN)/python -m pytest -p execution_engine -p dispatcher
 
 .PHONY: compiled
-compiled: $(VENV)/.dev ## the engine's busiest modules as machine code in build/compiled (nothing without a C compiler)
-	@$(BIN)/python -m tools.compiled
+compiled: $(VENV)/.dev ## the engine's busiest modules as machine code (nothing without a C compiler)
+	@$(BIN)/python -m tools.compiled $(ARGS_COMPILED)
 
 .PHONY: test-compiled
-test-compiled: compiled ## what `make test` runs, and `make chaos`, with those modules compiled
+test-compiled: ARGS_COMPILED := --must
+test-compiled: compiled ## what `make test` and `make chaos` run, with those modules compiled
 	$(PYTEST_COMPILED) -n $(WORKERS) --dist loadscope $(wildcard $(QUICK)) $(ARGS)
 	$(PYTEST_COMPILED) -p no:xdist -s tests/chaos
 
@@ -104,12 +108,12 @@ browser: $(VENV)/.dev ## the console in a real browser: journeys, axe, screensho
 	$(BIN)/python -m pytest -p no:xdist tests/browser $(ARGS)
 
 .PHONY: bench
-bench: compiled ## actions per second, latency, CPU and memory beside the baseline (ARGS=--json)
-	@$(WITH_COMPILED) $(BIN)/python -m tests.load.bench $(ARGS)
+bench: $(BENCHED) ## actions per second, latency, CPU and memory beside the baseline (ARGS=--json)
+	@$(BENCH) tests.load.bench $(ARGS)
 
 .PHONY: bench-scale
-bench-scale: compiled ## hours of load: a million waiting, many processes, old snapshots, timers (ARGS="--only bare,tags")
-	@$(WITH_COMPILED) $(BIN)/python -m tests.load.scale $(ARGS)
+bench-scale: $(BENCHED) ## hours of load: a million waiting, many processes, old snapshots, timers (ARGS="--only bare,tags")
+	@$(BENCH) tests.load.scale $(ARGS)
 
 .PHONY: bench-plots
 bench-plots: $(VENV)/.dev ## draw build/scale.json into docs/ (installs matplotlib)
@@ -118,8 +122,8 @@ bench-plots: $(VENV)/.dev ## draw build/scale.json into docs/ (installs matplotl
 	@$(BIN)/python -m tests.load.plots
 
 .PHONY: bench-peers
-bench-peers: compiled ## the same job on DBOS, Temporal, Celery, ARQ and plain SQLAlchemy (ARGS="--only plain,wayfarer")
-	@$(WITH_COMPILED) $(BIN)/python -m tests.load.peers $(ARGS)
+bench-peers: $(BENCHED) ## the same job on DBOS, Temporal, Celery, ARQ and plain SQLAlchemy (ARGS="--only plain,wayfarer")
+	@$(BENCH) tests.load.peers $(ARGS)
 
 # buf sees its workspace alone; the annotations' protos are lent to it from their package, and not kept.
 GOOGLEAPIS := proto/third_party/googleapis/google/api/annotations.proto

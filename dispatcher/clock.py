@@ -1,4 +1,4 @@
-"""The engine's time between two answers of PostgreSQL's; commit.py asks it before it asks the database.
+"""The engine's time between two answers of PostgreSQL's; commit.py and worker.py tell it, and commit.py asks.
 
 A commit needs the time before it can hash its log entries. Asking for it is a round trip of its own, which
 is much where commits are small; but there one follows closely on another, and the last answer is still fresh.
@@ -6,29 +6,50 @@ is much where commits are small; but there one follows closely on another, and t
 
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 _FRESH_S = 0.02
-"""Longer than that nothing is guessed: a clock that was set is believed after it."""
+"""An answer that took longer tells too little; and longer after one nothing is guessed: clocks are set."""
+_DRIFT_S = 1.0
+"""How long one answer may be gone on from, confirmed by others: two clocks do not run alike."""
 
 
 class Clock:
-    """Never ahead of the database's clock, and never behind what it has told."""
+    """Never ahead of the database's clock, never back, and late by no more than an answer may take."""
 
     def __init__(self, elapsed: Callable[[], float] = time.monotonic) -> None:
-        self._elapsed = elapsed
-        self._told: datetime | None = None
-        self._told_at = 0.0
+        self.elapsed = elapsed
+        """Seconds of a clock that nobody sets."""
+        self._latest = datetime.min.replace(tzinfo=UTC)
+        self._base = self._latest
+        self._base_at = self._confirmed_at = float("-inf")
 
-    def told(self, now: datetime) -> None:
-        """PostgreSQL said so, now or a moment ago. What took long to come tells nothing new."""
-        guess = self.now()
-        if guess is None or now > guess:
-            self._told, self._told_at = now, self._elapsed()
+    def passed(self, now: datetime) -> None:
+        """PostgreSQL's clock showed `now` some time ago: nothing is guessed to be before it."""
+        self._latest = max(self._latest, now)
+
+    def told(self, now: datetime, asked_at: float) -> None:
+        """PostgreSQL was asked at `asked_at` of `elapsed`, and its answer has just come."""
+        came_at = self.elapsed()
+        if came_at - asked_at > _FRESH_S:
+            self.passed(now)
+            return
+        guess = self._guess(came_at)
+        if now >= self._latest and (guess is None or now >= guess):
+            self._base, self._base_at, self._confirmed_at = now, came_at, came_at
+            self.passed(now)
+        elif guess is not None and guess - now <= timedelta(seconds=_FRESH_S):
+            self._confirmed_at = came_at  # only its way took longer than that of the answer gone on from
 
     def now(self) -> datetime | None:
-        """The time, late by as long as the answer took; None if nothing was told lately."""
-        if self._told is None:
+        """The time, or None if it must be asked for."""
+        guess = self._guess(self.elapsed())
+        if guess is None or guess < self._latest:
             return None
-        since = self._elapsed() - self._told_at
-        return self._told + timedelta(seconds=since) if since <= _FRESH_S else None
+        self._latest = guess
+        return guess
+
+    def _guess(self, at: float) -> datetime | None:
+        if at - self._confirmed_at > _FRESH_S or at - self._base_at > _DRIFT_S:
+            return None
+        return self._base + timedelta(seconds=at - self._base_at)

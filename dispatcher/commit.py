@@ -32,6 +32,7 @@ log = structlog.get_logger(__name__)
 _POISON = ("22", "23", "54")
 """SQLSTATE classes of a row's own fault: data, constraint, limit. Only these are found by halving."""
 _PAUSE_S = 0.2
+_GOING_ON = (Claimed, Succeeded)
 
 
 @dataclass(slots=True, eq=False)
@@ -45,7 +46,7 @@ class Pending:
     gone: bool = False
     """Asked about or lost: no longer this sink's."""
     anew: bool = False
-    """It could not be decided on what was known of the contact."""
+    """It could not be decided on what was known of the contact, or was asked something meanwhile."""
     config: bytes = b""
     """What the attempt that ended was sent with: advancing renders the next one over it."""
 
@@ -55,7 +56,7 @@ class Pending:
         for name in _ROW_FIELDS:
             setattr(run, name, getattr(row, name))
         run.status, run.state_changed, run.config = Status.ACTIVE, False, self.config
-        self.move = None
+        self.move, self.anew = None, True
         if self.carried:
             # These rows were chained to what the row was; the claim is taken up, and asked about, again.
             recovered = any(entry.event is LogEvent.RECOVERED for entry in self.carried)
@@ -149,7 +150,7 @@ class Committer:
     async def _once(self, batch: list[Pending]) -> list[Pending]:
         """One transaction; returns what must fly again."""
         async with self._pool.acquire() as connection:
-            now, heard = await self._now_and_heard(connection, _telling(batch))
+            now, heard = await self._now_and_heard(connection, batch)
             moves = self._advance(batch, now)
             ready = [move for move in moves if not move.result.refresh]
             written = await self._write(connection, ready, now, heard) if ready else set()
@@ -169,13 +170,20 @@ class Committer:
         return unsettled + (await self._sift(again) if again else [])
 
     async def _now_and_heard(
-        self, connection: asyncpg.Connection, telling: Mapping[int, set[str]]
+        self, connection: asyncpg.Connection, batch: Sequence[Pending]
     ) -> tuple[datetime, set[tuple[int, str]]]:
-        """The time, and which of these event types somebody listens for; asked for only if it must be."""
-        if not telling and (guess := self.clock.now()) is not None:
+        """The time, and which events that the outcomes may be somebody listens for; asked for if it must be.
+
+        The time is guessed only for what goes on from here: no delay begins earlier than what it follows, and
+        who was asked something meanwhile decides after that.
+        """
+        telling = _telling(batch)
+        plain = not telling and not any(p.anew or not isinstance(p.event, _GOING_ON) for p in batch)
+        if plain and (guess := self.clock.now()) is not None:
             return guess, set()
+        asked_at = self.clock.elapsed()
         now, heard = await changes.now_and_listening(connection, telling)
-        self.clock.told(now)
+        self.clock.told(now, asked_at)
         return now, heard
 
     async def _decide_anew(self, stale: list[Pending]) -> list[Pending]:
@@ -245,9 +253,10 @@ class Committer:
         """Writes the moves; a row that poisons the batch is found by halving and left out."""
         try:
             if few.suits(moves, heard):
+                asked_at = self.clock.elapsed()
                 written, told = await few.write(connection, self._vault, now, moves)
                 if told is not None:
-                    self.clock.told(told)
+                    self.clock.told(told, asked_at)
                 return written
             async with connection.transaction():
                 return await commits.commit(connection, self._vault, now, moves, heard)

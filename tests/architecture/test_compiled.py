@@ -22,7 +22,9 @@ def test_the_module_under_test_is_the_compiled_one(name: str) -> None:
 
 @COMPILED
 def test_processes_that_are_started_take_the_compiled_ones_too() -> None:
-    """As the stack starts them: by module, from wherever the tests run."""
-    code = f"import importlib; print({{importlib.import_module(n).__file__[-3:] for n in {_NAMES!r}}})"
-    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert told.stdout.strip() == "{'.so'}"
+    """A worker's own imports, by module as the stack starts it."""
+    words = (sys.executable, "-v", "-m", "services.worker", "--print-config")
+    told = subprocess.run(words, capture_output=True, text=True)
+    for name in _NAMES:
+        loaded = [line for line in told.stderr.splitlines() if line.startswith(f"import '{name}' #")]
+        assert any("ExtensionFileLoader" in line for line in loaded), name

@@ -1,6 +1,6 @@
--- Statistics are sampled anew when much has changed. Every execution changes its row seven times within seconds,
--- so at a twentieth of the table that was on every round of autovacuum, at a twentieth of all CPU; what the
--- planner asks of this table hardly changes. The tables of a month only grow: at twice the size is early enough.
+-- Statistics are sampled anew when much has changed. Every execution changes its row seven times within
+-- seconds, so at a twentieth of the table that was on every round of autovacuum, at a twentieth of all CPU;
+-- what the planner asks of this table hardly changes. A month's tables only grow: at twice the size is enough.
 ALTER TABLE execution SET (autovacuum_analyze_scale_factor = 0.5);
 
 CREATE OR REPLACE FUNCTION wf_make_partitions(at timestamptz, ahead integer) RETURNS integer

@@ -187,7 +187,7 @@ async def test_a_commit_takes_the_time_it_was_told_a_moment_ago_and_tells_the_ne
         committer.clock = Clock(lambda: elapsed)
         before = await store.now()
         told = before - timedelta(milliseconds=500)
-        committer.clock.told(told)
+        committer.clock.told(told, elapsed)
         committer.sink.put(Pending(run, Succeeded()))
         await committer.sink.drain()
         assert [row.at for row in done[0].rows] == [told]

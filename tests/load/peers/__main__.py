@@ -25,7 +25,7 @@ from services.local.stack import scratch_state_dir
 from tests.load.bed import Size, bed, throughput
 from tests.load.jobs import JOBS
 from tests.load.peers import installing, servers
-from tests.load.peers.installing import BUILD, ROOT, NotRun, Program, last_line
+from tests.load.peers.installing import BUILD, ROOT, NotRun, Program, inherited, last_line
 from tests.load.peers.measuring import CORES, STEPS
 from tests.load.peers.table import OURS, ratio, table
 from tests.load.rig import say
@@ -137,7 +137,7 @@ async def _measured(name: str, python: Path, environment: Mapping[str, str]) -> 
             "-m",
             f"tests.load.peers.on_{name}",
             cwd=ROOT,
-            env=os.environ | environment,
+            env=inherited() | dict(environment),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,

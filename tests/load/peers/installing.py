@@ -116,12 +116,17 @@ def _run(*words: str, environment: dict[str, str] | None = None) -> None:
             stderr=subprocess.STDOUT,
             text=True,
             timeout=_LONGEST_S,
-            env=os.environ | (environment or {}),
+            env=inherited() | (environment or {}),
         )
     except subprocess.CalledProcessError as error:
         raise NotRun(f"{Path(words[0]).name} failed: {last_line(error.stdout)}") from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NotRun(f"{Path(words[0]).name}: {error}") from None
+
+
+def inherited() -> dict[str, str]:
+    """What a peer has of this environment: all but the path to Wayfarer's compiled modules, and its safety."""
+    return {name: told for name, told in os.environ.items() if name not in ("PYTHONPATH", "PYTHONSAFEPATH")}
 
 
 def last_line(said: str) -> str:
