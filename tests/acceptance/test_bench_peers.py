@@ -4,6 +4,9 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
+
+from tests.load.peers.installing import inherited
 from tests.support.stacks import command
 
 
@@ -27,3 +30,13 @@ async def test_a_system_that_is_unknown_is_refused(tmp_path: Path) -> None:
     done = await command(sys.executable, "-m", "tests.load.peers", "--only", "plain,cobol")
     assert done.code == 2
     assert "no such system: cobol" in done.err
+
+
+def test_a_peer_does_not_inherit_the_path_to_the_compiled_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own environment does not hold the project: it would not find what measures it."""
+    monkeypatch.setenv("PYTHONPATH", "build/compiled")
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
+    monkeypatch.setenv("PEER_KEPT", "yes")
+    passed_on = inherited()
+    assert not {"PYTHONPATH", "PYTHONSAFEPATH"} & set(passed_on)
+    assert passed_on["PEER_KEPT"] == "yes"
