@@ -1,4 +1,4 @@
-"""The engine's time between two answers of PostgreSQL's; commit.py and worker.py tell it, and commit.py asks.
+"""The engine's time between two answers of PostgreSQL's; commit.py tells it and asks it.
 
 A commit needs the time before it can hash its log entries. Asking for it is a round trip of its own, which
 is much where commits are small; but there one follows closely on another, and the last answer is still fresh.
@@ -24,20 +24,16 @@ class Clock:
         self._base = self._latest
         self._base_at = self._confirmed_at = float("-inf")
 
-    def passed(self, now: datetime) -> None:
-        """PostgreSQL's clock showed `now` some time ago: nothing is guessed to be before it."""
-        self._latest = max(self._latest, now)
-
     def told(self, now: datetime, asked_at: float) -> None:
         """PostgreSQL was asked at `asked_at` of `elapsed`, and its answer has just come."""
         came_at = self.elapsed()
         if came_at - asked_at > _FRESH_S:
-            self.passed(now)
+            self._latest = max(self._latest, now)
             return
         guess = self._guess(came_at)
         if now >= self._latest and (guess is None or now >= guess):
             self._base, self._base_at, self._confirmed_at = now, came_at, came_at
-            self.passed(now)
+            self._latest = now
         elif guess is not None and guess - now <= timedelta(seconds=_FRESH_S):
             self._confirmed_at = came_at  # only its way took longer than that of the answer gone on from
 

@@ -32,7 +32,6 @@ log = structlog.get_logger(__name__)
 _POISON = ("22", "23", "54")
 """SQLSTATE classes of a row's own fault: data, constraint, limit. Only these are found by halving."""
 _PAUSE_S = 0.2
-_GOING_ON = (Claimed, Succeeded)
 
 
 @dataclass(slots=True, eq=False)
@@ -42,6 +41,8 @@ class Pending:
     run: Run
     event: Event
     move: Move | None = None
+    since: datetime | None = None
+    """The claim's own time: what was due by then is not decided at a time before it."""
     carried: list[LogRow] | None = None
     gone: bool = False
     """Asked about or lost: no longer this sink's."""
@@ -178,8 +179,8 @@ class Committer:
         who was asked something meanwhile decides after that.
         """
         telling = _telling(batch)
-        plain = not telling and not any(p.anew or not isinstance(p.event, _GOING_ON) for p in batch)
-        if plain and (guess := self.clock.now()) is not None:
+        guess = None if telling else self.clock.now()
+        if guess is not None and all(_may_be_guessed(pending, guess) for pending in batch):
             return guess, set()
         asked_at = self.clock.elapsed()
         now, heard = await changes.now_and_listening(connection, telling)
@@ -314,6 +315,15 @@ class Committer:
             pending.restore(row)
             restored.append(pending)
         return restored
+
+
+def _may_be_guessed(pending: Pending, now: datetime) -> bool:
+    """Whether what happened may be decided at a time that was not asked for."""
+    if pending.anew:
+        return False
+    if pending.since is not None:
+        return now >= pending.since
+    return isinstance(pending.event, Succeeded)
 
 
 def _once_each(batch: list[Pending]) -> tuple[list[Pending], list[Pending]]:

@@ -132,7 +132,6 @@ class Worker:
 
     def _take(self, claims: list[Claim]) -> None:
         now = time.monotonic()
-        self._committer.clock.passed(max(claim.now for claim in claims))
         for claim in claims:
             claim.run.claimed_at = now
             self._runs[claim.run.execution_id] = claim.run
@@ -152,7 +151,11 @@ class Worker:
         without = [run for run in runs if run.program is None]
         if without:
             await self._put_back(without)
-        self._move_on(Pending(claim.run, claim.event) for claim in claims if claim.run.program is not None)
+        self._move_on(
+            Pending(claim.run, claim.event, since=claim.now)
+            for claim in claims
+            if claim.run.program is not None
+        )
 
     def _move_on(self, moved: Iterable[Pending]) -> None:
         """On to the commit, by way of the contact's data where that may be read next and is not at hand."""

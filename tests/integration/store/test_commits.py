@@ -200,6 +200,38 @@ async def test_a_commit_takes_the_time_it_was_told_a_moment_ago_and_tells_the_ne
     assert guess < done[1].rows[-1].at <= await store.now()
 
 
+@pytest.mark.parametrize(
+    "why", ["a delay begins", "somebody asked for something", "it fell due since", "a claim without its time"]
+)
+async def test_a_time_that_was_not_asked_for_decides_nothing_that_hangs_on_it(store: Store, why: str) -> None:
+    """G2, R-STEP-3: a retry is not early, what was asked is not overlooked, what is due stays due."""
+    account_id, _ = await store.start()
+    (run,) = await store.claim(await store.register(), account_id)
+    before = await store.now()
+    claim = Pending(run, FIRST_CLAIM, since=before if why == "it fell due since" else None)
+    if not why.endswith("since") and not why.startswith("a claim"):
+        assert await store.write(run, moved(run, FIRST_CLAIM, before), before)
+        run.rev += 1
+    if why == "somebody asked for something":
+        # Its first decision is not written: it is read again, and decided anew.
+        asked = "UPDATE execution SET asks = asks + 1 WHERE execution_id = $1"
+        await store.owner.execute(asked, run.execution_id)
+    pending = {
+        "a delay begins": Pending(run, Deferred(60, None)),
+        "somebody asked for something": Pending(run, Succeeded()),
+    }.get(why, claim)
+    done: list[Move] = []
+    async with _committer(store, done=done.extend) as committer:
+        committer.clock = Clock(lambda: 0.0)
+        committer.clock.told(before - timedelta(milliseconds=500), 0.0)
+        committer.sink.put(pending)
+        await committer.sink.drain()
+    assert len(done) == 1
+    at = done[0].rows[-1].at if done[0].rows else done[0].run.open_at
+    assert at is not None
+    assert at >= before
+
+
 async def test_a_message_whose_commit_lost_its_answer_is_not_decided_again(store: Store) -> None:
     """G1, G4: where sends are counted, a written intent makes its own facts old; it is written all the same."""
     account_id, execution_id = await store.start()
